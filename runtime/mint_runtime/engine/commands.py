@@ -1,0 +1,213 @@
+"""What an engine is asked to do, and what it answers: plain records and numpy arrays, no torch.
+
+A command is self-contained. Ids are strings chosen by the service; the engine never invents one. Array letters:
+`T` positions of one datum, `K` candidate targets per position (1 unless the targets are two-dimensional).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSpec:
+    """Shape and seed of one adapter."""
+
+    rank: int
+    seed: int | None = None
+    train_attn: bool = True
+    train_mlp: bool = True
+    train_unembed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateModel:
+    """Make a fresh adapter called `model_id` on `base_model`."""
+
+    model_id: str
+    base_model: str
+    lora: LoraSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropModel:
+    """Forget the adapter, its gradients and its optimizer. Unknown ids are ignored."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datum:
+    """One sequence: `tokens[t]` is the input at position t, `inputs["target_tokens"][t]` what it predicts."""
+
+    tokens: npt.NDArray[np.int64]
+    inputs: Mapping[str, Array]
+    """`target_tokens` int64 `[T]` or `[T, K]`; `weights`, `logprobs`, `advantages` float32 of the same shape."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainStep:
+    """Compute a loss over `data`, summed over targets and datums; with `backward`, add its gradient."""
+
+    model_id: str
+    data: tuple[Datum, ...]
+    loss_fn: str
+    loss_config: Mapping[str, float] = field(default_factory=dict)
+    backward: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """Per datum the log-probability of each target (nats, float32), and `name:reduction` metrics."""
+
+    outputs: tuple[Mapping[str, npt.NDArray[np.float32]], ...]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimStep:
+    """Clip the accumulated gradient by its global norm (0 = no clipping), take one AdamW step, zero the gradient."""
+
+    model_id: str
+    learning_rate: float
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    grad_clip_norm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimResult:
+    """`grad_norm` is the global norm before clipping."""
+
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAdapter:
+    """Write the adapter in peft format into `directory`, which appears whole or not at all."""
+
+    model_id: str
+    directory: Path
+    with_optimizer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadAdapter:
+    """Replace the adapter's weights by those in `directory`; with the flag, moments and step count too."""
+
+    model_id: str
+    directory: Path
+    with_optimizer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSampler:
+    """Freeze the adapter as it is now under `sampler_id`; later training does not change it."""
+
+    model_id: str
+    sampler_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSampler:
+    """Make a sampler from a saved adapter, or from the bare base model when `directory` is None."""
+
+    sampler_id: str
+    base_model: str
+    directory: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSampler:
+    """Forget a sampler. Unknown ids are ignored."""
+
+    sampler_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Draw `num_samples` continuations of `tokens`."""
+
+    sampler_id: str
+    tokens: npt.NDArray[np.int64]
+    num_samples: int = 1
+    max_tokens: int | None = None
+    """None fills the context."""
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_k: int = -1
+    top_p: float = 1.0
+    seed: int | None = None
+    """Sample i of a seeded request uses a stream derived from (seed, i)."""
+    stop_tokens: tuple[int, ...] | None = None
+    stop_strings: tuple[str, ...] = ()
+    """Both absent (None and empty): stop at the model's end-of-sequence tokens. `()` and empty: never stop early."""
+    prompt_logprobs: bool = False
+    topk_prompt_logprobs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledSequence:
+    """Tokens include the one that stopped the sequence. Logprobs are of the temperature-scaled distribution."""
+
+    tokens: npt.NDArray[np.int64]
+    logprobs: npt.NDArray[np.float32]
+    stop_reason: str
+    """"stop" or "length"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleResult:
+    sequences: tuple[SampledSequence, ...]
+    prompt_logprobs: tuple[float | None, ...] | None = None
+    """Prompt length, None first, at temperature 1."""
+    topk_prompt_logprobs: tuple[tuple[tuple[int, float], ...] | None, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The answer of commands that return nothing."""
+
+
+Command = (
+    CreateModel
+    | DropModel
+    | TrainStep
+    | OptimStep
+    | SaveAdapter
+    | LoadAdapter
+    | SnapshotSampler
+    | OpenSampler
+    | DropSampler
+    | Sample
+)
+Result = TrainResult | OptimResult | SampleResult | Done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseModelInfo:
+    """What clients may know about a served base model."""
+
+    name: str
+    tokenizer_id: str
+    """Path or hub id that `AutoTokenizer.from_pretrained` accepts on this machine."""
+    max_context_length: int
+    vocab_size: int
+    architecture: str
+    max_lora_rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    base_models: tuple[BaseModelInfo, ...]
+    losses: Mapping[str, frozenset[str]]
+    """Name of each loss and the config keys it accepts."""
