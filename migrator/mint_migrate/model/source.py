@@ -1,0 +1,41 @@
+"""What is migrated, and how: the user's file and the options of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Span:
+    """A range of the user's file. Lines and columns count from 1; the end is exclusive."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One file as it lies on disk. `text` is `content` decoded, with newlines as `\\n`."""
+
+    path: str
+    content: bytes
+    text: str
+    newline: str
+    """"\\n" or "\\r\\n", whichever the file uses."""
+    has_bom: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line may change about a migration."""
+
+    source_version: str | None = None
+    """Version of TRL the script was written for; None: inferred from the keywords used."""
+    project_version: tuple[str, str] | None = None
+    """(version, evidence) read from the project's requirements or lock file."""
+    num_processes: int = 1
+    base_model: str | None = None
+    scale_lr: bool = False
+    strict: bool = False
