@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mint_migrate.model.plan import Fidelity
+from mint_migrate.tables.versions import version_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +37,6 @@ class Row:
 
     def default_in(self, version: str) -> str | None:
         """Return the default (a Python literal) in *version*, or None where it has none."""
-        from mint_migrate.tables.versions import version_key
-
         found = None
         for release, literal in self.defaults:
             if version_key(release) <= version_key(version):
@@ -46,8 +45,6 @@ class Row:
 
     def exists_in(self, version: str) -> bool:
         """Say whether *version* has this name."""
-        from mint_migrate.tables.versions import version_key
-
         key = version_key(version)
         after_start = self.since is None or version_key(self.since) <= key
         return after_start and (self.until is None or key < version_key(self.until))

@@ -1,0 +1,486 @@
+"""Collect what a script uses of the source packages: one pass over its syntax tree."""
+
+from __future__ import annotations
+
+import ast
+
+from mint_migrate.analyse.columns import column_evidence, function_facts
+from mint_migrate.analyse.objects import ObjectTracker
+from mint_migrate.analyse.scopes import Bound, ModuleScopes, ScopeInfo, dotted
+from mint_migrate.analyse.text import SourceText, literal_repr
+from mint_migrate.model.facts import (
+    Argument,
+    Binding,
+    Call,
+    Facts,
+    ImportedName,
+    OverriddenMethod,
+    Scope,
+    Statement,
+    Use,
+    Value,
+)
+from mint_migrate.model.plan import Found, Kind
+from mint_migrate.model.source import Span
+
+COMPOUND = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.If,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.With,
+    ast.AsyncWith,
+    ast.Try,
+    ast.TryStar,
+    ast.Match,
+)
+
+
+def collect(text: str, tree: ast.Module) -> Facts:
+    """List what the script uses of the source packages. Reads nothing, prints nothing."""
+    return _Collector(text, tree).facts()
+
+
+class _Collector:
+    def __init__(self, text: str, tree: ast.Module) -> None:
+        self.tree = tree
+        self.source = SourceText(text)
+        self.scopes = ModuleScopes(tree)
+        self.call_numbers: dict[ast.Call, int] = {}
+        self.nodes = list(_in_order(tree))
+        for node in self.nodes:
+            if isinstance(node, ast.Call) and self._source_name(node) is not None:
+                self.call_numbers[node] = len(self.call_numbers)
+
+    def facts(self) -> Facts:
+        calls = tuple(self._call(node, number) for node, number in self.call_numbers.items())
+        tracker = ObjectTracker(self.scopes, self.call_numbers, calls)
+        produced, read = column_evidence(self.tree)
+        return Facts(
+            imports=self._imports(),
+            calls=calls,
+            uses=tuple(self._uses(tracker)),
+            overridden=tuple(self._overridden()),
+            statements=tuple(self._statements()),
+            scopes=tuple(self._scope(scope) for scope in self.scopes.scopes),
+            bindings=tuple(self._bindings()),
+            functions=tuple(function_facts(self.tree, self.scopes)),
+            produced_columns=produced,
+            read_columns=read,
+            attributes_read=tuple(self._attributes_read()),
+            references=tuple(self._references()),
+            docstring=self._docstring(),
+            import_end=import_end(self.tree),
+            text=self.source.text,
+        )
+
+    def _source_name(self, node: ast.Call) -> str | None:
+        qualified = self.scopes.qualified(node.func)
+        return qualified if self.scopes.is_source(qualified) else None
+
+    def _found(self, kind: Kind, name: str, span: Span, text: str | None = None) -> Found:
+        shown = self.source.slice(span) if text is None else text
+        return Found(kind=kind, name=name, span=span, source_text=shown)
+
+    def _imports(self) -> tuple[ImportedName, ...]:
+        found: list[ImportedName] = []
+        for node in self.nodes:
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            if isinstance(node, ast.ImportFrom) and node.level:
+                continue
+            for alias in node.names:
+                module = alias.name if isinstance(node, ast.Import) else (node.module or "")
+                if not self.scopes.is_source(module):
+                    continue
+                found.append(self._import(node, alias, module))
+        return tuple(found)
+
+    def _import(
+        self, node: ast.Import | ast.ImportFrom, alias: ast.alias, module: str
+    ) -> ImportedName:
+        is_from = isinstance(node, ast.ImportFrom)
+        qualified = f"{module}.{alias.name}" if is_from else module
+        bound = alias.asname or (alias.name if is_from else module.split(".", 1)[0])
+        return ImportedName(
+            found=self._found(Kind.IMPORT, qualified, self.source.span(alias)),
+            bound=bound,
+            qualified=qualified,
+            statement=self.source.span(node),
+            scope=self.scopes.scope_of[node].number,
+            is_star=alias.name == "*",
+        )
+
+    def _call(self, node: ast.Call, number: int) -> Call:
+        qualified = self._source_name(node)
+        assert qualified is not None
+        span = self.source.span(node)
+        statement = self.scopes.statement_of[node]
+        target, targets = self._targets(statement, node)
+        is_expression = isinstance(statement, ast.Expr) and statement.value is node
+        return Call(
+            number=number,
+            found=self._found(Kind.CALL, qualified, span),
+            qualified=qualified,
+            arguments=self._arguments(node, qualified),
+            statement=self.source.span(statement),
+            scope=self.scopes.scope_of[node].number,
+            target=target,
+            targets=targets,
+            is_statement=is_expression or bool(targets),
+            parent=self._parent_call(node),
+        )
+
+    @staticmethod
+    def _targets(statement: ast.stmt, value: ast.expr) -> tuple[str | None, tuple[str, ...]]:
+        if isinstance(statement, ast.Assign) and statement.value is value:
+            if len(statement.targets) != 1:
+                return None, ()
+            target = statement.targets[0]
+            if isinstance(target, ast.Tuple | ast.List):
+                names = [dotted(element) for element in target.elts]
+                return None, tuple(name for name in names if name is not None)
+            name = dotted(target)
+            return (name, (name,)) if name is not None else (None, ())
+        if isinstance(statement, ast.AnnAssign) and statement.value is value:
+            name = dotted(statement.target)
+            return (name, (name,)) if name is not None else (None, ())
+        return None, ()
+
+    def _parent_call(self, node: ast.AST) -> int | None:
+        current = self.scopes.parent.get(node)
+        while current is not None and not isinstance(current, ast.stmt):
+            if isinstance(current, ast.Call) and current in self.call_numbers:
+                return self.call_numbers[current]
+            current = self.scopes.parent.get(current)
+        return None
+
+    def _arguments(self, node: ast.Call, owner: str) -> tuple[Argument, ...]:
+        pieces: list[tuple[str | None, ast.expr, ast.AST]] = [
+            (None, argument, argument) for argument in node.args
+        ]
+        pieces += [(keyword.arg, keyword.value, keyword) for keyword in node.keywords]
+        pieces.sort(key=lambda piece: (piece[1].lineno, piece[1].col_offset))
+        arguments: list[Argument] = []
+        previous_end = node.func.end_lineno or node.lineno
+        position = 0
+        for keyword, value, place in pieces:
+            is_splat = isinstance(place, ast.keyword) and keyword is None
+            if is_splat:
+                keys = self._splat(node, owner, value)
+                if keys is not None:
+                    arguments.extend(keys)
+                    continue
+            index = position if not isinstance(place, ast.keyword) else -1
+            position += 0 if isinstance(place, ast.keyword) else 1
+            argument = self._argument(node, owner, keyword, value, place, index, previous_end)
+            previous_end = (place.end_lineno or 0) + (1 if argument.trailing else 0)  # type: ignore[attr-defined]
+            arguments.append(argument)
+        return tuple(arguments)
+
+    def _argument(
+        self,
+        call: ast.Call,
+        owner: str,
+        keyword: str | None,
+        value: ast.expr,
+        place: ast.AST,
+        index: int,
+        comments_from: int,
+    ) -> Argument:
+        star = "**" if isinstance(place, ast.keyword) and keyword is None else ""
+        star = "*" if isinstance(value, ast.Starred) else star
+        name = f"{owner}.{keyword}" if keyword else f"{owner}[{star or index}]"
+        span = self.source.span(place)  # type: ignore[arg-type]
+        above, behind = self.source.comments_around(span, comments_from, call.end_lineno or 0)
+        return Argument(
+            found=self._found(Kind.ARGUMENT, name, span),
+            keyword=keyword,
+            index=index,
+            star=star,
+            value=self._value(value),
+            comments=tuple(above),
+            trailing=behind,
+            elements=self._elements(keyword, value),
+        )
+
+    def _elements(self, keyword: str | None, value: ast.expr) -> tuple[Found, ...]:
+        if keyword != "callbacks" or not isinstance(value, ast.List):
+            return ()
+        return tuple(
+            self._found(Kind.CALLBACK, self._element_name(element), self.source.span(element))
+            for element in value.elts
+        )
+
+    def _element_name(self, element: ast.expr) -> str:
+        function = element.func if isinstance(element, ast.Call) else element
+        return self.scopes.qualified(function) or self.source.of(function)
+
+    def _splat(self, node: ast.Call, owner: str, value: ast.expr) -> list[Argument] | None:
+        """Return the keys of `**name` as arguments, where the dictionary can be seen."""
+        if not isinstance(value, ast.Name):
+            return None
+        found = self.scopes.lookup(value.id, self.scopes.scope_of[node])
+        if found is None or len(found[1]) != 1 or found[0] is not self.scopes.scope_of[node]:
+            return None
+        pairs = _dictionary_pairs(found[1][0].value)
+        if pairs is None:
+            return None
+        arguments = []
+        for key, item, place in pairs:
+            span = self.source.span(place)
+            end = self.source.span(item)
+            whole = Span(
+                line=span.line, column=span.column, end_line=end.end_line, end_column=end.end_column
+            )
+            arguments.append(
+                Argument(
+                    found=self._found(Kind.CONFIG_KEY, f"{owner}.{key}", whole),
+                    keyword=key,
+                    index=-1,
+                    star="",
+                    value=self._value(item),
+                    comments=(),
+                    trailing="",
+                    splat=value.id,
+                )
+            )
+        return arguments
+
+    def _value(self, node: ast.expr) -> Value:
+        inner = node.value if isinstance(node, ast.Starred) else node
+        return Value(
+            text=self.source.of(inner),
+            span=self.source.span(inner),
+            literal=literal_repr(inner),
+            name=dotted(inner),
+            call=self.call_numbers.get(inner) if isinstance(inner, ast.Call) else None,
+            loads=tuple(sorted(_loaded_names(inner))),
+        )
+
+    def _uses(self, tracker: ObjectTracker) -> list[Use]:
+        uses = []
+        for use in tracker.uses(self.nodes):
+            top, chain = use.outermost, use.chain
+            span = self.source.span(top)
+            owner = f"{use.owner}.{chain}"
+            statement = self.scopes.statement_of[top]
+            target, targets = self._targets(statement, top)
+            arguments = tuple(
+                argument
+                for call in use.calls
+                for argument in self._arguments(call, owner)
+            )
+            is_expression = isinstance(statement, ast.Expr) and statement.value is top
+            is_store = isinstance(top, ast.Attribute) and isinstance(top.ctx, ast.Store)
+            uses.append(
+                Use(
+                    found=self._found(Kind.METHOD, owner, span),
+                    root=use.root,
+                    call=use.number,
+                    chain=chain,
+                    is_call=isinstance(top, ast.Call),
+                    is_store=is_store,
+                    arguments=arguments,
+                    statement=self.source.span(statement),
+                    scope=self.scopes.scope_of[top].number,
+                    is_statement=is_expression or bool(targets) or is_store,
+                    target=target,
+                )
+            )
+        return uses
+
+    def _overridden(self) -> list[OverriddenMethod]:
+        found = []
+        for node in self.nodes:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            bases = [self.scopes.qualified(base) for base in node.bases]
+            base = next((name for name in bases if self.scopes.is_source(name)), None)
+            if base is None:
+                continue
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+                    span = self.source.span(item)
+                    place = Span(
+                        line=span.line, column=span.column, end_line=span.line, end_column=span.column + 3
+                    )
+                    name = f"{base}.{item.name}"
+                    found.append(
+                        OverriddenMethod(
+                            found=self._found(Kind.METHOD, name, place, f"def {item.name}"),
+                            base=base,
+                            class_name=node.name,
+                            class_statement=self.source.span(node),
+                        )
+                    )
+        return found
+
+    def _statements(self) -> list[Statement]:
+        statements = []
+        for node in self.nodes:
+            if not isinstance(node, ast.stmt):
+                continue
+            is_compound = isinstance(node, COMPOUND)
+            parts = _header(node) if is_compound else [node]
+            binds, loads = set[str](), set[str]()
+            for part in parts:
+                loads |= _loaded_names(part)
+                binds |= _stored_names(part)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                binds.add(node.name)
+            statements.append(
+                Statement(
+                    span=self.source.span(node),
+                    scope=self.scopes.scope_of[node].number,
+                    is_compound=is_compound,
+                    binds=tuple(sorted(binds)),
+                    loads=tuple(sorted(loads)),
+                )
+            )
+        return statements
+
+    @staticmethod
+    def _scope(scope: ScopeInfo) -> Scope:
+        name = getattr(scope.node, "name", "")
+        return Scope(
+            number=scope.number,
+            parent=scope.parent.number if scope.parent else None,
+            kind=scope.kind,
+            name=name,
+            names=tuple(sorted(scope.bindings)),
+        )
+
+    def _bindings(self) -> list[Binding]:
+        return [
+            Binding(
+                name=name,
+                scope=scope.number,
+                kind=bound.kind,
+                statement=self.source.span(self._place(bound)),
+                value=self._value(bound.value) if bound.value is not None else None,
+            )
+            for scope in self.scopes.scopes
+            for name, bounds in scope.bindings.items()
+            for bound in bounds
+        ]
+
+    @staticmethod
+    def _place(bound: Bound) -> ast.stmt | ast.arg:
+        assert isinstance(bound.statement, ast.stmt | ast.arg)
+        return bound.statement
+
+    def _attributes_read(self) -> list[tuple[str, str]]:
+        pairs = []
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                name = dotted(node.value)
+                if name is not None:
+                    pairs.append((name, node.attr))
+        return sorted(set(pairs))
+
+    def _references(self) -> list[tuple[str, Span]]:
+        """Names of source packages that are mentioned without being called."""
+        found = []
+        for node in self.nodes:
+            if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+                continue
+            parent = self.scopes.parent.get(node)
+            if isinstance(parent, ast.Attribute) or (
+                isinstance(parent, ast.Call) and parent.func is node
+            ):
+                continue
+            qualified = self.scopes.qualified(node)
+            if self.scopes.is_source(qualified) and qualified is not None:
+                found.append((qualified, self.source.span(self.scopes.statement_of[node])))
+        return found
+
+    def _docstring(self) -> Span | None:
+        if ast.get_docstring(self.tree, clean=False) is None:
+            return None
+        return self.source.span(self.tree.body[0])
+
+
+def _in_order(tree: ast.AST) -> list[ast.AST]:
+    """Return every node in source order, parents first."""
+    found: list[ast.AST] = []
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        found.append(node)
+        stack.extend(reversed(list(ast.iter_child_nodes(node))))
+    return found
+
+
+def _dictionary_pairs(value: ast.expr | None) -> list[tuple[str, ast.expr, ast.expr]] | None:
+    """Return (key, value, place) of `{...}` or `dict(...)` with plain keys, else None."""
+    if isinstance(value, ast.Dict):
+        pairs = []
+        for key, item in zip(value.keys, value.values, strict=True):
+            if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+                return None
+            pairs.append((key.value, item, key))
+        return pairs
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
+        if value.args or any(keyword.arg is None for keyword in value.keywords):
+            return None
+        return [(keyword.arg or "", keyword.value, keyword.value) for keyword in value.keywords]
+    return None
+
+
+def _header(node: ast.AST) -> list[ast.AST]:
+    """Return the parts of a compound statement that are not in its bodies."""
+    return [
+        child
+        for child in ast.iter_child_nodes(node)
+        if not isinstance(child, ast.stmt | ast.excepthandler | ast.match_case)
+    ]
+
+
+def _loaded_names(node: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load):
+            names.add(child.id)
+        elif isinstance(child, ast.Attribute):
+            name = dotted(child)
+            if name is not None and name.startswith("self."):
+                names.add(name)
+    return names
+
+
+def _stored_names(node: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            names.add(child.id)
+        elif isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
+            name = dotted(child)
+            if name is not None:
+                names.add(name)
+    return names
+
+
+def import_end(tree: ast.Module) -> int:
+    """Return the line after which definitions may be inserted: behind the module's first imports."""
+    line = 0
+    for index, node in enumerate(tree.body):
+        is_docstring = (
+            index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        )
+        if isinstance(node, ast.Import | ast.ImportFrom) or is_docstring:
+            line = node.end_lineno or node.lineno
+        elif isinstance(node, ast.Try) and all(
+            isinstance(item, ast.Import | ast.ImportFrom) for item in node.body
+        ):
+            line = node.end_lineno or node.lineno
+        elif line and not isinstance(node, ast.Expr | ast.Assign | ast.If):
+            break
+        elif not any(
+            isinstance(later, ast.Import | ast.ImportFrom) for later in tree.body[index + 1 :]
+        ):
+            break
+    return line

@@ -1,0 +1,99 @@
+"""Positions and source text of syntax nodes, and the comments between call arguments."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from typing import Protocol
+
+from mint_migrate.model.source import Span
+
+
+class Located(Protocol):
+    """A syntax node with a place."""
+
+    lineno: int
+    col_offset: int
+    end_lineno: int | None
+    end_col_offset: int | None
+
+
+class SourceText:
+    """The text of one module, addressed by syntax nodes.
+
+    `ast` counts columns in UTF-8 bytes; everything here counts characters.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lines = text.splitlines(keepends=True)
+        self._comments: dict[int, tuple[int, str]] | None = None
+
+    def _column(self, line: int, byte_offset: int) -> int:
+        content = self.lines[line - 1] if line <= len(self.lines) else ""
+        if content.isascii():
+            return byte_offset
+        return len(content.encode()[:byte_offset].decode(errors="replace"))
+
+    def span(self, node: Located) -> Span:
+        """Return the place of *node*, counted from 1."""
+        end_line = node.end_lineno or node.lineno
+        return Span(
+            line=node.lineno,
+            column=self._column(node.lineno, node.col_offset) + 1,
+            end_line=end_line,
+            end_column=self._column(end_line, node.end_col_offset or 0) + 1,
+        )
+
+    def slice(self, span: Span) -> str:
+        """Return the characters of *span*."""
+        if span.line == span.end_line:
+            return self.lines[span.line - 1][span.column - 1 : span.end_column - 1]
+        first = self.lines[span.line - 1][span.column - 1 :]
+        middle = self.lines[span.line : span.end_line - 1]
+        last = self.lines[span.end_line - 1][: span.end_column - 1]
+        return "".join([first, *middle, last])
+
+    def of(self, node: Located) -> str:
+        """Return the source text of *node*."""
+        return self.slice(self.span(node))
+
+    def comment_on(self, line: int) -> tuple[int, str] | None:
+        """Return (column from 0, text) of the comment on a line."""
+        if self._comments is None:
+            self._comments = dict(_read_comments(self.text))
+        return self._comments.get(line)
+
+    def comments_around(self, span: Span, start_line: int, limit: int) -> tuple[list[str], str]:
+        """Return comment lines directly above *span* (down from *start_line*) and the one behind it.
+
+        *limit* is the last line that may hold the trailing comment.
+        """
+        above: list[str] = []
+        for line in range(start_line, span.line):
+            comment = self.comment_on(line)
+            if comment is not None and not self.lines[line - 1][: comment[0]].strip():
+                above.append(comment[1])
+        behind = self.comment_on(span.end_line) if span.end_line <= limit else None
+        if behind is None or behind[0] < span.end_column - 1:
+            return above, ""
+        between = self.lines[span.end_line - 1][span.end_column - 1 : behind[0]]
+        return above, behind[1] if not between.strip(" \t,)") else ""
+
+
+def _read_comments(text: str) -> list[tuple[int, tuple[int, str]]]:
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return [
+        (token.start[0], (token.start[1], token.string))
+        for token in tokens
+        if token.type == tokenize.COMMENT
+    ]
+
+
+def literal_repr(node: ast.expr) -> str | None:
+    """Return `repr` of a literal expression's value, or None where it is not a literal."""
+    try:
+        return repr(ast.literal_eval(node))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None

@@ -1,0 +1,250 @@
+"""Which columns of its data a script uses, found without running it.
+
+Reads are subscripts and `.get` on the first parameter of a function handed to `map`, `filter` or
+`formatting_func`, on a loop variable over rows, and the columns named in `select_columns`,
+`rename_column`, `remove_columns`. Keys that such a function returns are made by the script and are
+not columns of the source.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from mint_migrate.bridge.constants import Constants, called_name, collect
+
+ROW_FUNCTION_KEYWORDS = frozenset({"formatting_func", "function", "tokenize_func"})
+ROW_FUNCTION_METHODS = frozenset({"map", "filter"})
+KNOWN_DATASETS: dict[str, tuple[str, ...]] = {
+    "trl-lib/Capybara": ("messages",),
+    "trl-lib/tldr": ("prompt", "completion"),
+    "stanfordnlp/imdb": ("text", "label"),
+    "imdb": ("text", "label"),
+    "tatsu-lab/alpaca": ("instruction", "input", "output", "text"),
+    "yahma/alpaca-cleaned": ("instruction", "input", "output"),
+    "databricks/databricks-dolly-15k": ("instruction", "context", "response", "category"),
+    "timdettmers/openassistant-guanaco": ("text",),
+    "HuggingFaceH4/ultrachat_200k": ("prompt", "prompt_id", "messages"),
+    "HuggingFaceH4/no_robots": ("prompt", "prompt_id", "messages", "category"),
+    "openai/gsm8k": ("question", "answer"),
+    "Abirate/english_quotes": ("quote", "author"),
+    "roneneldan/TinyStories": ("text",),
+}
+"""Columns of public data sets that scripts often name, as their cards on the hub list them."""
+
+MESSAGE_KEYS = frozenset({"role", "content", "from", "value"})
+SPLIT_KEYS = ("train", "test", "validation", "val", "eval", "dev")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What synthetic rows have to look like."""
+
+    names: tuple[str, ...]
+    literals: tuple[tuple[str, tuple[object, ...]], ...] = ()
+    """Column -> constants it is compared with, so that filters keep rows."""
+    conversational: frozenset[str] = frozenset()
+    """Columns that hold lists of messages."""
+    sharegpt: bool = False
+    """Messages use `from` and `value` instead of `role` and `content`."""
+
+
+def find_columns(source: str) -> Columns:
+    """Return the columns a script reads; `messages` where it names none."""
+    tree = ast.parse(source)
+    constants = collect(tree)
+    functions = _row_functions(tree)
+    reads, made = _reads(functions), _made(functions)
+    reads |= _listed(tree) | _loop_reads(tree)
+    keys = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    fields = [
+        value for value in constants.of_attribute("dataset_text_field") if isinstance(value, str)
+    ]
+    if not reads:
+        reads = dict.fromkeys(_unread(constants, keys, fields, made))
+    names = tuple(name for name in reads if name not in MESSAGE_KEYS or name in fields) or (
+        "messages",
+    )
+    return Columns(
+        names=names,
+        literals=_comparisons(functions, names),
+        conversational=_conversational(tree, names),
+        sharegpt={"from", "value"} <= keys and "conversations" in names,
+    )
+
+
+def _unread(
+    constants: Constants, keys: AbstractSet[object], fields: list[str], made: set[str]
+) -> tuple[str, ...]:
+    """Return the columns of a script that hands its data to the trainer as they are."""
+    known = [columns for name, columns in KNOWN_DATASETS.items() if name in keys]
+    if known:
+        return tuple(column for columns in known for column in columns)
+    if fields and fields[0] not in made:
+        return (fields[0],)
+    if True in constants.of_attribute("completion_only_loss") or {"prompt", "completion"} <= keys:
+        return ("prompt", "completion")
+    return ("messages",)
+
+
+def _row_functions(tree: ast.AST) -> list[ast.FunctionDef | ast.Lambda]:
+    """Return the functions and lambdas handed to `map`, `filter` or a keyword for rows."""
+    defined = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    found: list[ast.FunctionDef | ast.Lambda] = []
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        handed = [word.value for word in call.keywords if word.arg in ROW_FUNCTION_KEYWORDS]
+        if called_name(call) in ROW_FUNCTION_METHODS:
+            handed += call.args[:1]
+        for expression in handed:
+            if isinstance(expression, ast.Lambda):
+                found.append(expression)
+            elif isinstance(expression, ast.Name) and expression.id in defined:
+                found.append(defined[expression.id])
+    return found
+
+
+def _subscript_keys(tree: ast.AST, variable: str) -> dict[str, None]:
+    """Return the string keys of `variable["key"]` and `variable.get("key")`, in order."""
+    found: dict[str, None] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if (
+                name == variable and isinstance(node.ctx, ast.Load)
+            ):
+                found[key] = None
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=name), attr="get"),
+                args=[ast.Constant(value=str(key)), *_],
+            ) if name == variable:
+                found[key] = None
+            case ast.Compare(
+                left=ast.Constant(value=str(key)), comparators=[ast.Name(id=name)]
+            ) if name == variable:
+                found[key] = None
+    return found
+
+
+def _first_parameter(function: ast.FunctionDef | ast.Lambda) -> str:
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    return arguments[0].arg if arguments else ""
+
+
+def _reads(functions: list[ast.FunctionDef | ast.Lambda]) -> dict[str, None]:
+    found: dict[str, None] = {}
+    for function in functions:
+        stored = {
+            node.slice.value
+            for node in ast.walk(function)
+            if isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.slice, ast.Constant)
+        }
+        keys = _subscript_keys(function, _first_parameter(function))
+        found |= {key: None for key in keys if key not in stored or key == "messages"}
+    made = _made(functions)
+    # A later function may read what an earlier one made; such a column is not in the source.
+    own = {
+        key
+        for function in functions[:1]
+        for key in _subscript_keys(function, _first_parameter(function))
+    }
+    return {key: None for key in found if key not in made or key in own}
+
+
+def _made(functions: list[ast.FunctionDef | ast.Lambda]) -> set[str]:
+    """Return the keys of the dictionaries the functions return."""
+    found: set[str] = set()
+    for function in functions:
+        returned = (
+            [function.body]
+            if isinstance(function, ast.Lambda)
+            else [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+        )
+        for value in returned:
+            if isinstance(value, ast.Dict):
+                keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
+                found |= {key for key in keys if isinstance(key, str)}
+    return found
+
+
+def _loop_reads(tree: ast.AST) -> dict[str, None]:
+    """Return the keys read from the variable of a loop over something called like a data set."""
+    found: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.For | ast.comprehension) or not isinstance(
+            node.target, ast.Name
+        ):
+            continue
+        over = ast.unparse(node.iter).lower()
+        if any(word in over for word in ("dataset", "rows", "train_data", "raw")):
+            found |= _subscript_keys(tree, node.target.id)
+    return found
+
+
+def _listed(tree: ast.AST) -> dict[str, None]:
+    """Return the columns named when columns are selected, renamed or removed."""
+    found: dict[str, None] = {}
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = called_name(call)
+        if name == "rename_columns":
+            dictionaries = [arg for arg in call.args if isinstance(arg, ast.Dict)]
+            keys = [key for dictionary in dictionaries for key in dictionary.keys]
+        elif name == "rename_column":
+            keys = list(call.args[:1])
+        elif name in {"select_columns", "remove_columns"}:
+            keys = [
+                item
+                for arg in call.args
+                for item in (arg.elts if isinstance(arg, ast.List) else [arg])
+            ]
+        elif name in {"map", "filter"}:
+            lists = [word.value for word in call.keywords if word.arg == "remove_columns"]
+            keys = [item for node in lists if isinstance(node, ast.List) for item in node.elts]
+        else:
+            continue
+        found |= {
+            key.value: None
+            for key in keys
+            if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        }
+    return found
+
+
+def _comparisons(
+    functions: list[ast.FunctionDef | ast.Lambda], names: tuple[str, ...]
+) -> tuple[tuple[str, tuple[object, ...]], ...]:
+    """Return the constants that `row["column"] == constant` and `in (...)` name."""
+    found: dict[str, list[object]] = {}
+    for function in functions:
+        for node in ast.walk(function):
+            match node:
+                case ast.Compare(
+                    left=ast.Subscript(slice=ast.Constant(value=str(key))),
+                    ops=[ast.Eq() | ast.In()],
+                    comparators=[right],
+                ) if key in names:
+                    items = (
+                        right.elts if isinstance(right, ast.Tuple | ast.List | ast.Set) else [right]
+                    )
+                    found.setdefault(key, []).extend(
+                        item.value for item in items if isinstance(item, ast.Constant)
+                    )
+    return tuple((key, tuple(values)) for key, values in found.items() if values)
+
+
+def _conversational(tree: ast.AST, names: tuple[str, ...]) -> frozenset[str]:
+    """Return the columns of messages: by name, or because a chat template is applied to them."""
+    found = {
+        name
+        for name in names
+        if name in {"messages", "conversations", "conversation", "chosen", "rejected"}
+    }
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if called_name(call) == "apply_chat_template" and call.args:
+            argument = call.args[0]
+            for node in ast.walk(argument) if not isinstance(argument, ast.List) else ():
+                match node:
+                    case ast.Subscript(slice=ast.Constant(value=str(key))) if key in names:
+                        found.add(key)
+    return frozenset(found)

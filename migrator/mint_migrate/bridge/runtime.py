@@ -1,0 +1,180 @@
+"""The `mint-runtime` program: where it is, how it is started, and the tiny models it makes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mint_migrate import __version__
+from mint_migrate.bridge.errors import CannotRun, RuntimeFailed, RuntimeMissing
+from mint_migrate.bridge.process import start_tethered
+from mint_migrate.bridge.ready import wait_until_ready
+
+MODULE = "mint_runtime"
+ARCHITECTURES = ("qwen3", "qwen2", "llama")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """A runtime that answers requests."""
+
+    url: str
+    api_key: str
+    log: Path
+
+    def client_environment(self) -> dict[str, str]:
+        """Return the variables that lead `import mint` to this server."""
+        return {"MINT_BASE_URL": self.url, "MINT_API_KEY": self.api_key, "TINKER_TELEMETRY": "0"}
+
+
+def require_runtime() -> Path:
+    """Return the folder of the runtime's package without importing it.
+
+    Raises:
+        RuntimeMissing: it, or torch, is not installed for this Python.
+    """
+    spec = importlib.util.find_spec(MODULE)
+    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if spec is None or not spec.submodule_search_locations or missing:
+        what = f"`{missing[0]}`, which the runtime needs," if missing else "the runtime"
+        raise RuntimeMissing(
+            f'{what} is not installed for {sys.executable}: pip install "mint-migrate[runtime]"'
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+@contextlib.contextmanager
+def serve(
+    base_models: Mapping[str, Path | None],
+    *,
+    state_dir: Path,
+    initial_adapter: Path | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Runtime]:
+    """Run a server on a free loopback port for the length of the block.
+
+    Args:
+        base_models: name that clients ask for -> folder, or None for the name's own files from the
+            hub or its cache.
+        state_dir: where checkpoints and the catalogue are kept.
+        initial_adapter: peft folder that the first model created starts from.
+        dtype: of the base weights, such as `float32`; None leaves it to the server.
+        device: such as `cpu`; None leaves it to the server.
+        env: the server's environment; this process's own when absent.
+
+    Raises:
+        RuntimeFailed: the server did not get ready.
+    """
+    require_runtime()
+    state_dir.mkdir(parents=True, exist_ok=True)
+    api_key = f"sk-{secrets.token_hex(16)}"
+    with tempfile.TemporaryDirectory(prefix="mint-migrate-serve-") as name:
+        folder = Path(name)
+        ready_file = folder / "ready.json"
+        args = _serve_arguments(base_models, state_dir, ready_file)
+        if initial_adapter is not None:
+            args += ["--initial-adapter", str(initial_adapter.resolve())]
+        args += ["--dtype", dtype] if dtype else []
+        args += ["--device", device] if device else []
+        environment = dict(os.environ if env is None else env) | {"MINT_RUNTIME_API_KEY": api_key}
+        log = state_dir / "runtime.log"
+        with start_tethered(MODULE, args, log=log, env=environment, cwd=folder) as server:
+            address = wait_until_ready(server, ready_file)
+            yield Runtime(url=address.url, api_key=api_key, log=log)
+
+
+def _serve_arguments(
+    base_models: Mapping[str, Path | None],
+    state_dir: Path,
+    ready_file: Path,
+) -> list[str]:
+    args = ["serve", "--port", "0"]
+    for name, folder in base_models.items():
+        args += ["--base-model", name if folder is None else f"{name}={folder.resolve()}"]
+    args += ["--state-dir", str(state_dir.resolve()), "--ready-file", str(ready_file)]
+    return args
+
+
+def architecture_for(name: str) -> str:
+    """Return the family of the tiny model that stands for a name; Qwen3 where it is silent."""
+    lowered = name.lower()
+    if "llama" in lowered:
+        return "llama"
+    if "qwen2" in lowered:
+        return "qwen2"
+    return "qwen3"
+
+
+def cache_dir() -> Path:
+    """Return the folder for what can be made again."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "mint-migrate"
+
+
+def tiny_model(architecture: str, *, cache: Path | None = None) -> Path:
+    """Return the folder of a small random model of this architecture, made on the first call.
+
+    The folder's name holds the version and the age of the generator, so that another generator
+    makes another folder.
+
+    Raises:
+        RuntimeFailed: the generator failed.
+    """
+    generator = require_runtime() / "tiny_model.py"
+    stamp = f"{generator.stat().st_mtime_ns:x}" if generator.is_file() else "0"
+    root = (cache or cache_dir()) / "tiny"
+    target = root / f"{architecture}-{__version__}-{stamp}"
+    if (target / "config.json").is_file():
+        return target
+    root.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{architecture}-", dir=root))
+    try:
+        _make_tiny_model(scratch / "model", architecture)
+        with contextlib.suppress(OSError):  # another process was faster
+            (scratch / "model").rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def _make_tiny_model(folder: Path, architecture: str) -> None:
+    command: Sequence[str] = [
+        *(sys.executable, "-P", "-m", MODULE),
+        *("tiny-model", str(folder), "--architecture", architecture),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode != 0:
+        raise RuntimeFailed(
+            f"`mint-runtime tiny-model` ended with status {done.returncode}:\n{done.stderr.strip()}"
+        )
+
+
+def model_folder(text: str) -> Path:
+    """Return the folder of a model given by the user.
+
+    Raises:
+        CannotRun: there is no `config.json` in it.
+    """
+    folder = Path(text).expanduser()
+    if not (folder / "config.json").is_file():
+        raise CannotRun(f"{folder} is not a model folder: it has no config.json")
+    return folder.resolve()

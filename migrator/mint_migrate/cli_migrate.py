@@ -1,0 +1,277 @@
+"""The `migrate` command: options checked, files migrated, results shown, exit status chosen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mint_migrate import __version__, batch, console, files
+from mint_migrate.batch import Job, Landing, Mode
+from mint_migrate.errors import UsageError, WriteError
+from mint_migrate.gather import Gathered, gather
+from mint_migrate.model.outcome import Failed, Migrated
+from mint_migrate.model.report import Report
+from mint_migrate.model.source import Options
+from mint_migrate.report.build import Entry, build, exit_status
+from mint_migrate.tables.versions import version_key
+
+REPORTS = ("md", "json")
+_LATER_REPORTS = ("html", "sarif")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The command line of `migrate`, as typed."""
+
+    paths: tuple[Path, ...]
+    diff: bool = False
+    check: bool = False
+    in_place: bool = False
+    force: bool = False
+    reports: tuple[str, ...] = ()
+    format: str = "text"
+    source_version: str | None = None
+    num_processes: int = 1
+    base_model: str | None = None
+    scale_lr: bool = False
+    strict: bool = False
+    num_jobs: int = 1
+    output: str | None = None
+    verbose: bool = False
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the script itself goes to stdout."""
+        return self.output == "-"
+
+
+def migrate(arguments: Arguments) -> int:
+    """Migrate what the command line names and return the exit status.
+
+    Raises:
+        MigrateError: the options do not fit together, or the journal cannot be written.
+    """
+    check_arguments(arguments)
+    job = _job(arguments)
+    gathered = gather(arguments.paths)
+    _check_single_output(arguments, gathered)
+    for failed in gathered.failures:
+        console.err_failed(failed)
+    landings = batch.run(gathered.scripts, job, lambda landing: _tell(landing, arguments))
+    report = _report(arguments, gathered.failures, landings)
+    _show(report, arguments)
+    if gathered.num_passed_over:
+        noun = "script uses" if gathered.num_passed_over == 1 else "scripts use"
+        console.err(f"{gathered.num_passed_over} more {noun} no source framework")
+    written = _write_reports(arguments, landings) if arguments.reports else 0
+    return max(written, _status(arguments, gathered, landings, report))
+
+
+def check_arguments(arguments: Arguments) -> None:
+    """Refuse options that contradict each other or have values that are not accepted.
+
+    Raises:
+        UsageError: the first contradiction found, with the way out.
+    """
+    for present, message in (
+        (arguments.diff and arguments.check, "`--diff` and `--check` exclude each other"),
+        (arguments.in_place and arguments.output, "`--in-place` and `-o` exclude each other"),
+        (
+            arguments.to_stdout and (arguments.check or arguments.diff),
+            "`-o -` prints the script; `--diff` and `--check` print something else",
+        ),
+        (
+            arguments.to_stdout and arguments.format == "json",
+            "`-o -` and `--format json` both want stdout",
+        ),
+        (
+            arguments.reports and (arguments.check or arguments.diff or arguments.to_stdout),
+            "`--report` writes a file; `--diff`, `--check` and `-o -` write none",
+        ),
+    ):
+        if present:
+            raise UsageError(message)
+    for kind in arguments.reports:
+        _check_report(kind)
+    console.check_format(arguments.format)
+
+
+def parse_source_version(text: str) -> str:
+    """Return the release in `trl==0.19.1`; the bare number does as well.
+
+    Raises:
+        UsageError: another package, or not a release number.
+    """
+    package, _, version = text.rpartition("==")
+    accepted = "expected the release of TRL the script was written for, such as `trl==0.19.1`"
+    if package.strip() not in ("", "trl"):
+        raise UsageError(f"`--source-version {text}`: {accepted}")
+    try:
+        version_key(version.strip())
+    except ValueError as error:
+        raise UsageError(f"`--source-version {text}`: {accepted}") from error
+    return version.strip()
+
+
+def _check_report(kind: str) -> None:
+    if kind in REPORTS:
+        return
+    exists = "there are `md` and `json`"
+    if kind in _LATER_REPORTS:
+        raise UsageError(f"`--report {kind}` does not exist in this release; {exists}")
+    raise UsageError(f"`--report {kind}` is not known; {exists}")
+
+
+def _check_single_output(arguments: Arguments, gathered: Gathered) -> None:
+    """Refuse one output for several scripts."""
+    single = arguments.to_stdout or (
+        arguments.output is not None and files.names_a_script(Path(arguments.output))
+    )
+    if single and len(gathered.scripts) > 1:
+        raise UsageError(
+            f"`-o {arguments.output}` holds one script, and {len(gathered.scripts)} are given",
+            hint="name a folder with `-o`",
+        )
+
+
+def _job(arguments: Arguments) -> Job:
+    if arguments.diff or arguments.to_stdout:
+        mode = Mode.PRINT
+    elif arguments.check:
+        mode = Mode.CHECK
+    else:
+        mode = Mode.IN_PLACE if arguments.in_place else Mode.WRITE
+    version = arguments.source_version
+    return Job(
+        mode=mode,
+        output=None if arguments.output in (None, "-") else Path(arguments.output),
+        in_place=arguments.in_place,
+        force=arguments.force,
+        num_jobs=arguments.num_jobs,
+        options=Options(
+            source_version=parse_source_version(version) if version is not None else None,
+            num_processes=arguments.num_processes,
+            base_model=arguments.base_model,
+            scale_lr=arguments.scale_lr,
+            strict=arguments.strict,
+        ),
+    )
+
+
+def _tell(landing: Landing, arguments: Arguments) -> None:
+    """Say what became of one file, as soon as it is known."""
+    if isinstance(landing.outcome, Failed):
+        console.err_failed(landing.outcome)
+        if landing.trace and arguments.verbose:
+            console.err(landing.trace.rstrip())
+        return
+    if arguments.check:
+        _tell_check(landing)
+        return
+    if arguments.to_stdout:
+        if isinstance(landing.outcome, Migrated) and landing.text:
+            console.out_bytes(files.encode(landing.text, landing.outcome.source))
+        return
+    if arguments.diff:
+        _out_diff(landing, arguments)
+        return
+    if landing.refusal is not None:
+        console.err_failed(landing.refusal)
+    elif landing.change == "unchanged" and landing.text:
+        console.err(f"unchanged: {landing.output}")
+    elif landing.text:
+        _out_diff(landing, arguments)
+        console.err(f"wrote {landing.output}")
+
+
+def _out_diff(landing: Landing, arguments: Arguments) -> None:
+    if arguments.format == "text" and landing.diff:
+        console.out_diff(landing.diff)
+
+
+def _tell_check(landing: Landing) -> None:
+    source = landing.outcome.source.path if isinstance(landing.outcome, Migrated) else ""
+    if landing.change in ("new", "changed"):
+        verb = "write" if landing.change == "new" else "change"
+        console.err(f"{source}: would {verb} {landing.output}")
+    if landing.change == "edited":
+        console.err(f"{source}: {landing.output} was edited since it was written; not compared")
+    place = landing.output or getattr(landing.outcome, "path", "")
+    if landing.change in ("", "edited", "unchanged"):
+        for todo in landing.todos:
+            console.err(f"{place}:{todo.line}:{todo.column}: {todo.code} {todo.message}")
+
+
+def _report(
+    arguments: Arguments, failures: Sequence[Failed], landings: Sequence[Landing]
+) -> Report:
+    entries = [Entry(outcome=failed) for failed in failures]
+    entries += [_entry(arguments, landing) for landing in landings]
+    return build(entries, version=__version__)
+
+
+def _entry(arguments: Arguments, landing: Landing) -> Entry:
+    writes = not (arguments.check or arguments.diff or arguments.to_stdout)
+    return Entry(
+        outcome=landing.outcome,
+        output=None if landing.output is None else os.fspath(landing.output),
+        diff=landing.diff if arguments.diff else "",
+        refusal=landing.refusal if writes else None,
+    )
+
+
+def _show(report: Report, arguments: Arguments) -> None:
+    if arguments.format == "json":
+        from mint_migrate.report.as_json import as_json
+
+        console.out(as_json(report))
+    if arguments.check and not arguments.verbose:
+        return
+    from mint_migrate.report.as_text import show
+
+    show(console.err_console(), report, verbose=arguments.verbose, strict=arguments.strict)
+
+
+def _write_reports(arguments: Arguments, landings: Sequence[Landing]) -> int:
+    """Write the report of each file beside its output; return 2 where one could not be."""
+    status = 0
+    for landing in landings:
+        if landing.output is None:
+            continue
+        report = build([_entry(arguments, landing)], version=__version__)
+        for kind in dict.fromkeys(arguments.reports):
+            path = landing.output.with_name(f"{landing.output.stem}.report.{kind}")
+            try:
+                if files.write(path, _render(report, kind, arguments).encode()):
+                    console.err(f"wrote {path}")
+            except WriteError as error:
+                console.err_error(error)
+                status = 2
+    return status
+
+
+def _render(report: Report, kind: str, arguments: Arguments) -> str:
+    if kind == "json":
+        from mint_migrate.report.as_json import as_json
+
+        return as_json(report)
+    from mint_migrate.report.as_markdown import as_markdown
+
+    return as_markdown(report, strict=arguments.strict)
+
+
+def _status(
+    arguments: Arguments, gathered: Gathered, landings: Sequence[Landing], report: Report
+) -> int:
+    if not arguments.check:
+        return exit_status(report, strict=arguments.strict)
+    status = 2 if gathered.failures else 0
+    for landing in landings:
+        alone = build([_entry(arguments, landing)], version=__version__)
+        # A person has taken over an edited output: only the markers left in it count.
+        asks = 0 if landing.change == "edited" else exit_status(alone, strict=arguments.strict)
+        would_change = landing.change in ("new", "changed")
+        status = max(status, asks, int(would_change or bool(landing.todos)))
+    return status

@@ -1,0 +1,182 @@
+"""What a script uses of a source framework, and where. Made by `analyse`, read by `plan`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mint_migrate.model.plan import Found
+from mint_migrate.model.source import Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One simple statement, or the header of a compound one."""
+
+    span: Span
+    scope: int
+    """Number of the scope it runs in; 0 is the module."""
+    is_compound: bool
+    binds: tuple[str, ...]
+    loads: tuple[str, ...]
+    """Names it reads that are bound in this file, dotted for `self.x`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """A module, function, lambda or class body."""
+
+    number: int
+    parent: int | None
+    kind: str
+    name: str
+    names: tuple[str, ...]
+    """Everything bound in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """An expression of the user's, as text."""
+
+    text: str
+    span: Span
+    literal: str | None
+    """Its value as `repr`, if it is a literal."""
+    name: str | None
+    """The name, if it is nothing but a name or `self.x`."""
+    call: int | None
+    """Number of the source call it is, if it is one."""
+    loads: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """One argument of a call, or one key of a dictionary splatted into it."""
+
+    found: Found
+    keyword: str | None
+    index: int
+    star: str
+    """"", "*" or "**"."""
+    value: Value
+    comments: tuple[str, ...]
+    """Comment lines above it."""
+    trailing: str
+    """Comment behind it on its line."""
+    elements: tuple[Found, ...] = ()
+    """Elements of a literal `callbacks=[...]`, each an item of its own."""
+    splat: str | None = None
+    """Name of the dictionary it comes from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call of something that belongs to a source package."""
+
+    number: int
+    found: Found
+    qualified: str
+    """As imported; canonical names are the tables' business."""
+    arguments: tuple[Argument, ...]
+    statement: Span
+    scope: int
+    target: str | None
+    """The name its result is bound to: `trainer`, `self.trainer`."""
+    targets: tuple[str, ...]
+    """All names, where it is unpacked into several."""
+    is_statement: bool
+    """It is the whole right-hand side, or the whole expression, of its statement."""
+    parent: int | None
+    """Number of the source call it is an argument of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """An attribute chain on a variable that holds a trainer or a model."""
+
+    found: Found
+    root: str
+    call: int
+    """Number of the call that made the object."""
+    chain: str
+    """`model.save_pretrained`, calls marked by `()` where they are not last."""
+    is_call: bool
+    is_store: bool
+    arguments: tuple[Argument, ...]
+    statement: Span
+    scope: int
+    is_statement: bool
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedName:
+    """One name bound by an import from a source package."""
+
+    found: Found
+    bound: str
+    qualified: str
+    statement: Span
+    scope: int
+    is_star: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """One place where a name of the file is bound."""
+
+    name: str
+    scope: int
+    kind: str
+    """import | assign | function | class | parameter | other"""
+    statement: Span
+    value: Value | None
+    """The right-hand side, for a plain assignment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverriddenMethod:
+    """A method defined in the user's subclass of a source class."""
+
+    found: Found
+    base: str
+    class_name: str
+    class_statement: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionFact:
+    """A function of the user's: what a planner asks about formatting and mapping functions."""
+
+    name: str
+    scope: int
+    returns_list: bool
+    returned_keys: tuple[str, ...]
+    read_keys: tuple[str, ...]
+    """String keys it subscripts."""
+    num_parameters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything the planner may know about a script."""
+
+    imports: tuple[ImportedName, ...]
+    calls: tuple[Call, ...]
+    uses: tuple[Use, ...]
+    overridden: tuple[OverriddenMethod, ...]
+    statements: tuple[Statement, ...]
+    scopes: tuple[Scope, ...]
+    bindings: tuple[Binding, ...]
+    functions: tuple[FunctionFact, ...]
+    produced_columns: tuple[str, ...]
+    """Data set columns the script makes: keys of rows and of what mapped functions return."""
+    read_columns: tuple[str, ...]
+    """Data set columns the script reads."""
+    attributes_read: tuple[tuple[str, str], ...]
+    """(name, attribute) for every `name.attribute` that is read."""
+    references: tuple[tuple[str, Span], ...]
+    """(qualified name, statement) where a source name is used without being called."""
+    docstring: Span | None
+    import_end: int
+    """Line after the last import at the top of the module."""
+    text: str

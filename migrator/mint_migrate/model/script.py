@@ -1,0 +1,126 @@
+"""The converted script as the templates need it: every choice made, only text left to fill in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mint_migrate.model.plan import Decision
+from mint_migrate.model.source import Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Names of the functions and variables we add, none of which the user's module has."""
+
+    tokenize: str = "tokenize_row"
+    build_batch: str = "build_batch"
+    learning_rate: str = "learning_rate_at"
+    evaluate: str = "evaluate"
+    save_checkpoint: str = "save_checkpoint"
+    find_checkpoint: str = "find_checkpoint"
+    train: str = "train"
+    client: str = "training_client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataScript:
+    """How one row becomes tokens."""
+
+    format: str
+    """any | text | messages | prompt_completion | prompt_completion_chat | tokens | formatting_func"""
+    text_field: str = "'text'"
+    append_eos: bool = True
+    masked: bool = False
+    completion_only: bool = True
+    renders_text: bool = False
+    adds_special_tokens: bool = True
+    masks_padding: bool = False
+    batched_formatting: bool = False
+    drops_masked: bool = False
+    cut: str = ""
+    """Slice that truncates, such as `[: config.max_length]`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The learning rate over the steps; expressions in terms of `config`, `step` and `num_steps`."""
+
+    kind: str
+    words: str
+    warmup: str = ""
+    warms_from_one: bool = False
+    angle: str = "math.pi"
+    cycles: str = "1"
+    lowest: str = "1e-7"
+    power: str = ""
+    timescale: str = ""
+    floor: str = "0.0"
+    decay_steps: str = ""
+    decay: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SftScript:
+    """Everything `sft.py.j2` looks at."""
+
+    names: Names
+    data: DataScript
+    schedule: Schedule
+    ref: dict[str, str]
+    """Expression for each optimizer setting: `config.x` or a literal."""
+    every: dict[str, str]
+    length: str
+    """epochs | max_steps | either"""
+    order: str
+    order_seed: str
+    lora_options: tuple[str, ...]
+    tokenizer: bool
+    eval_dataset: bool
+    eval_optional: bool = False
+    evaluation: str = "no"
+    evaluates_later: bool = False
+    eval_on_start: bool = False
+    eval_batch_size: str = "8"
+    saving: str = "no"
+    save_total_limit: bool = False
+    resume: bool = False
+    tracker: str = ""
+    tracker_starts: bool = False
+    tracker_project: str = "'huggingface'"
+    run_name: bool = False
+    micro_batches: bool = False
+    drop_last: bool = False
+    shuffle_dataset: bool = False
+    eos_token: str = ""
+    logging_first_step: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A change of the user's text. Overlapping edits are a bug; the rewriter refuses them."""
+
+    span: Span
+    text: str | None
+    """Replacement; None removes the statement."""
+    is_statement: bool
+    comments: tuple[str, ...] = ()
+    """Comment lines to stand above the statement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is decided, and what has to be written."""
+
+    version: str
+    evidence: tuple[str, ...]
+    decisions: tuple[Decision, ...]
+    edits: tuple[Edit, ...] = ()
+    script: SftScript | None = None
+    imports: tuple[str, ...] = ()
+    """Import statements the result needs."""
+    dropped_names: tuple[str, ...] = ()
+    """Bound names of source imports that the result must not import any more."""
+    summary: tuple[str, ...] = ()
+    """Paragraphs of the module docstring."""
+    partial: bool = False
+    notices: tuple[str, ...] = field(default=())

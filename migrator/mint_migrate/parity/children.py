@@ -1,0 +1,166 @@
+"""The two child processes of a comparison, seen from outside."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mint_migrate.bridge.errors import CannotRun
+from mint_migrate.bridge.process import Tethered, start_tethered, tail
+from mint_migrate.parity.harness.spec import (
+    ADAPTER,
+    ALIGNED,
+    ENDING,
+    METRICS_PATH,
+    REACHED,
+    RECORD,
+    ChildSpec,
+)
+from mint_migrate.parity.steps import Step, read_steps
+
+MODULE = "mint_migrate.parity.harness"
+POLL_INTERVAL_S = 0.05
+IGNORED_FOLDERS = (
+    *(".git", ".hg", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"),
+    *("wandb", "runs", ".mint-migrate"),
+)
+MAX_COPIED_BYTES = 64 * 1024 * 1024
+"""Larger files of the script's folder are linked into the scratch copy, not copied."""
+
+
+def scratch_copy(folder: Path, target: Path) -> None:
+    """Copy a script's folder to where it may write.
+
+    Left out are version control, environments and caches, and folders with a model's weights or
+    checkpoints are linked file by file when the files are large.
+    """
+
+    def copy(source: str, destination: str) -> str:
+        if Path(source).stat().st_size > MAX_COPIED_BYTES:
+            Path(destination).symlink_to(Path(source).resolve())
+        else:
+            shutil.copy2(source, destination)
+        return destination
+
+    shutil.copytree(
+        folder,
+        target,
+        ignore=shutil.ignore_patterns(*IGNORED_FOLDERS),
+        copy_function=copy,
+        ignore_dangling_symlinks=True,
+        dirs_exist_ok=True,
+    )
+
+
+@dataclass(slots=True)
+class Child:
+    """A running script."""
+
+    spec: ChildSpec
+    process: Tethered
+    deadline: float
+
+    @property
+    def output(self) -> Path:
+        """The folder for what the child leaves behind."""
+        return Path(self.spec.output)
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return "the original" if self.spec.is_original else "the converted script"
+
+    def wait_for(self, is_done: Callable[[], bool]) -> None:
+        """Return when `is_done`, or when the process has ended.
+
+        Raises:
+            CannotRun: neither happened before the deadline.
+        """
+        while self.process.process.poll() is None and not is_done():
+            if time.monotonic() > self.deadline:
+                self.process.stop()
+                raise CannotRun(
+                    f"{self.name} is not done after its time limit; it printed last:\n"
+                    f"{self.log_end()}"
+                )
+            time.sleep(POLL_INTERVAL_S)
+
+    def check_status(self) -> None:
+        """Raise if the script ended with an error.
+
+        Raises:
+            CannotRun: with the end of what it printed.
+        """
+        status = self.process.process.poll()
+        if status:
+            raise CannotRun(
+                f"{self.name} ended with status {status}; it printed last:\n{self.log_end()}"
+            )
+
+    def log_end(self) -> str:
+        """Return the last lines of what the script printed."""
+        return tail(self.process.log, num_lines=30)
+
+
+def start_child(spec: ChildSpec, *, cwd: Path, env: Mapping[str, str], timeout_s: float) -> Child:
+    """Start a script in its scratch copy. Use the process as a context manager."""
+    output = Path(spec.output)
+    output.mkdir(parents=True, exist_ok=True)
+    spec_file = output / "spec.json"
+    spec.write(spec_file)
+    process = start_tethered(MODULE, [str(spec_file)], log=output / "log.txt", env=env, cwd=cwd)
+    return Child(spec=spec, process=process, deadline=time.monotonic() + timeout_s)
+
+
+def wait_for_adapter(original: Child) -> Path:
+    """Return the folder of the adapter that the original starts from, once it is written.
+
+    Raises:
+        CannotRun: the script ended without training.
+    """
+    adapter = original.output / ADAPTER
+    original.wait_for(adapter.is_dir)
+    if not adapter.is_dir():
+        original.check_status()
+        raise CannotRun("the original ended without training: no trainer's `train` was called")
+    return adapter
+
+
+def original_steps(original: Child) -> tuple[tuple[Step, ...], bool]:
+    """Wait for the original; return its steps, and whether it was stopped before its own end."""
+    original.wait_for(lambda: False)
+    original.check_status()
+    steps = read_steps(original.output / RECORD)
+    ending = original.output / ENDING
+    return steps, ending.is_file() and ending.read_text(encoding="utf-8") == REACHED
+
+
+def aligned_shape(original: Child) -> str | None:
+    """Return what replaced the original's trainable parameters, or None where they are its own."""
+    file = original.output / ALIGNED
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+def converted_steps(converted: Child, num_steps: int, *, was_stopped: bool) -> tuple[Step, ...]:
+    """Wait until the converted script has recorded enough steps, end it, and return them.
+
+    Where the original ended by itself, the script may record one step more, which is then a
+    difference in number; where the original was stopped, only as many steps as it has are compared.
+    """
+    limit = num_steps if was_stopped else num_steps + 1
+    note = converted.output / METRICS_PATH
+
+    def recorded() -> tuple[Step, ...]:
+        return read_steps(Path(note.read_text(encoding="utf-8"))) if note.is_file() else ()
+
+    converted.wait_for(lambda: len(recorded()) >= limit)
+    steps = recorded()
+    if len(steps) < limit:
+        converted.check_status()
+    converted.process.stop()
+    if not note.is_file():
+        raise CannotRun("the converted script ended without writing a metrics.jsonl")
+    return steps[:limit]

@@ -1,0 +1,159 @@
+"""Record every optimizer step of a Trainer, unrounded, and end training after enough of them.
+
+Everything is read where the Trainer itself has it: the loss is the sum of what `training_step`
+returns over the accumulation window (each already divided as the Trainer divides it, so the sum is
+the step's loss), the learning rate is the one in the optimizer when it steps, and the gradient norm
+is the one before clipping.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mint_migrate.parity.harness.spec import ADAPTER, COMPLETED, ENDING, REACHED, RECORD, ChildSpec
+
+
+class TrainingOver(BaseException):
+    """Training has done what the comparison needs; the rest of the script is not run.
+
+    Not an `Exception`: a script's own `except Exception` must not catch it.
+    """
+
+
+class CannotCompare(BaseException):
+    """The script trains something that has no counterpart on the target."""
+
+
+class Recorder:
+    """Collects one window at a time and appends a line per optimizer step."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.output = Path(spec.output)
+        self.num_steps = spec.num_steps
+        self.step = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.loss = 0.0
+        self.num_loss_tokens = 0
+        self.num_rows = 0
+        self.learning_rate = math.nan
+        self.grad_norm: float | None = None
+
+    def count(self, inputs: dict[str, Any]) -> None:
+        """Add a micro-batch: a position counts where the label that it predicts is not masked."""
+        labels = inputs.get("labels")
+        if labels is not None:
+            self.num_loss_tokens += int((labels[..., 1:] != -100).sum())
+            self.num_rows += int(labels.shape[0])
+
+    def write(self) -> None:
+        """Append the line of the step that has just been taken."""
+        line = {
+            "step": self.step,
+            "loss": self.loss,
+            "learning_rate": self.learning_rate,
+            "grad_norm": self.grad_norm,
+            "num_loss_tokens": self.num_loss_tokens,
+            "num_rows": self.num_rows,
+        }
+        with (self.output / RECORD).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.step += 1
+        self._reset()
+
+    def end(self, word: str) -> None:
+        """Note why training is over and leave the script."""
+        (self.output / ENDING).write_text(word, encoding="utf-8")
+        raise TrainingOver
+
+
+def record_trainers(spec: ChildSpec) -> None:
+    """Make every Trainer of this process record its steps and end the script after training."""
+    trainer_class = importlib.import_module("transformers").Trainer
+    train = trainer_class.train
+
+    @functools.wraps(train)
+    def recorded(self: Any, *args: Any, **kwargs: Any) -> None:
+        recorder = Recorder(spec)
+        _watch(self, recorder)
+        self.add_callback(_callback(self, recorder))
+        train(self, *args, **kwargs)
+        recorder.end(COMPLETED)
+
+    trainer_class.train = recorded
+
+
+def _watch(trainer: Any, recorder: Recorder) -> None:
+    """Wrap the methods that a step passes through, on the instance: subclasses are covered."""
+    training_step, clip = trainer.training_step, trainer.accelerator.clip_grad_norm_
+
+    def recorded_step(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder.count(inputs)
+        loss = training_step(model, inputs, *args, **kwargs)
+        recorder.loss += float(loss)
+        return loss
+
+    def recorded_clip(*args: Any, **kwargs: Any) -> Any:
+        norm = clip(*args, **kwargs)
+        recorder.grad_norm = float(norm)
+        return norm
+
+    trainer.training_step = recorded_step
+    trainer.accelerator.clip_grad_norm_ = recorded_clip
+
+
+def _callback(trainer: Any, recorder: Recorder) -> Any:
+    """Return a callback that exports the first adapter and writes a line per step."""
+    base: Any = importlib.import_module("transformers").TrainerCallback
+
+    class RecordSteps(base):  # type: ignore[misc]  # imported only in this process
+        def on_train_begin(self, *_args: Any, **_kwargs: Any) -> None:
+            export_adapter(trainer.accelerator.unwrap_model(trainer.model), recorder.output)
+
+        def on_pre_optimizer_step(self, *_args: Any, **kwargs: Any) -> None:
+            recorder.learning_rate = float(kwargs["optimizer"].param_groups[0]["lr"])
+            if recorder.grad_norm is None:
+                recorder.grad_norm = _gradient_norm(trainer.model)
+
+        def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
+            recorder.write()
+            if recorder.step >= recorder.num_steps:
+                recorder.end(REACHED)
+
+    return RecordSteps()
+
+
+def _gradient_norm(model: Any) -> float:
+    torch = importlib.import_module("torch")
+    norms = [
+        parameter.grad.norm() for parameter in model.parameters() if parameter.grad is not None
+    ]
+    return float(torch.stack(norms).norm()) if norms else 0.0
+
+
+def export_adapter(model: Any, output: Path) -> None:
+    """Write the adapter in peft format; the folder appears whole.
+
+    Raises:
+        CannotCompare: the model is not a peft model, or trains parameters outside its adapter.
+    """
+    peft = importlib.import_module("peft")
+    if not isinstance(model, peft.PeftModel):
+        raise CannotCompare("the trainer holds no LoRA adapter; only SFTTrainer is compared so far")
+    outside = [n for n, p in model.named_parameters() if p.requires_grad and ".lora_" not in n]
+    if outside:
+        raise CannotCompare(
+            f"the original trains parameters outside its adapter, such as {outside[0]}"
+        )
+    partial = output / f".{ADAPTER}"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(str(partial), safe_serialization=True)
+    os.replace(partial, output / ADAPTER)

@@ -1,0 +1,162 @@
+"""Show a comparison: for the terminal as rich renderables, for programs as JSON.
+
+Meaning never depends on colour: a step outside tolerance names the quantities that differ in its
+last column.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mint_migrate.parity.compare import (
+    GRAD_NORM_TOLERANCE,
+    LEARNING_RATE_TOLERANCE,
+    LOSS_TOLERANCE,
+    StepPair,
+)
+from mint_migrate.parity.steps import Step
+from mint_migrate.parity.verify import VerifyResult
+
+JSON_VERSION = 1
+
+
+def renderable(result: VerifyResult) -> RenderableType:
+    """Return the whole result for `rich.console.Console.print`."""
+    parts: list[RenderableType] = [Text(line) for line in _header(result)]
+    parts += [_table(result), Text(""), *(Text(line) for line in verdict(result))]
+    return Group(*parts)
+
+
+def _header(result: VerifyResult) -> list[str]:
+    lines = [f"{result.original} beside {result.converted}, {result.num_steps} steps asked for"]
+    lines += [f"  {note}" for note in result.world]
+    lines.append("  changed in the original: " + "; ".join(result.overrides))
+    if result.aligned:
+        lines.append(f"LoRA aligned: {result.aligned}")
+    return lines
+
+
+def verdict(result: VerifyResult) -> list[str]:
+    """Return the sentences that say whether the trainings are equal, and if not, where and why."""
+    comparison = result.comparison
+    if comparison.is_equal:
+        loss = max(pair.loss_difference for pair in comparison.pairs)
+        norm = max(pair.grad_norm_difference for pair in comparison.pairs)
+        return [
+            f"equal over {len(comparison.pairs)} steps: loss within {loss:.1e} and gradient norm "
+            f"within {norm:.1e} (relative), learning rates and token counts the same"
+        ]
+    lines = []
+    first = comparison.first_difference
+    if first is not None:
+        num_equal = first.index
+        lines.append(f"differs from step {num_equal} on: {', '.join(first.differs)}")
+    elif comparison.num_original != comparison.num_converted:
+        lines.append(
+            f"the number of steps differs: {comparison.num_original} and {comparison.num_converted}"
+        )
+    else:
+        lines.append("no step was recorded")
+    if result.cause:
+        lines.append(f"likely cause: {result.cause}")
+    return lines
+
+
+def _table(result: VerifyResult) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("step", justify="right")
+    for name in (
+        "loss TRL",
+        "loss MinT",
+        "rel. diff",
+        "learning rate",
+        "grad TRL",
+        "grad MinT",
+        "tokens",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("differs")
+    for pair in result.comparison.pairs:
+        left, right = pair.original, pair.converted
+        table.add_row(
+            str(pair.index),
+            f"{left.loss:.6f}",
+            f"{right.loss:.6f}",
+            f"{pair.loss_difference:.1e}",
+            _both(f"{left.learning_rate:.4g}", f"{right.learning_rate:.4g}"),
+            _norm(left.grad_norm),
+            _norm(right.grad_norm),
+            _both(_count(left.num_loss_tokens), _count(right.num_loss_tokens)),
+            ", ".join(pair.differs),
+        )
+    return table
+
+
+def _both(left: str, right: str) -> str:
+    """Return one text where both sides agree."""
+    return left if left == right else f"{left} / {right}"
+
+
+def _norm(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def as_json(result: VerifyResult) -> dict[str, Any]:
+    """Return plain data with a version number; unrounded, None for what is not finite."""
+    comparison = result.comparison
+    first = comparison.first_difference
+    return {
+        "version": JSON_VERSION,
+        "original": str(result.original),
+        "converted": str(result.converted),
+        "equal": comparison.is_equal,
+        "num_steps": {
+            "requested": result.num_steps,
+            "original": comparison.num_original,
+            "converted": comparison.num_converted,
+        },
+        "first_difference": None if first is None else first.index,
+        "likely_cause": result.cause,
+        "lora_aligned": result.aligned,
+        "overrides": list(result.overrides),
+        "world": list(result.world),
+        "tolerances": {
+            "loss": LOSS_TOLERANCE,
+            "grad_norm": GRAD_NORM_TOLERANCE,
+            "learning_rate": LEARNING_RATE_TOLERANCE,
+        },
+        "steps": [_pair_as_json(pair) for pair in comparison.pairs],
+    }
+
+
+def _pair_as_json(pair: StepPair) -> dict[str, Any]:
+    return {
+        "step": pair.index,
+        "original": _step_as_json(pair.original),
+        "converted": _step_as_json(pair.converted),
+        "loss_difference": _finite(pair.loss_difference),
+        "grad_norm_difference": _finite(pair.grad_norm_difference),
+        "differs": list(pair.differs),
+    }
+
+
+def _step_as_json(step: Step) -> dict[str, Any]:
+    return {
+        "loss": _finite(step.loss),
+        "learning_rate": _finite(step.learning_rate),
+        "grad_norm": _finite(step.grad_norm),
+        "num_loss_tokens": step.num_loss_tokens,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,75 @@
+"""Which release of TRL a script was written for, and what says so."""
+
+from __future__ import annotations
+
+from mint_migrate.model.facts import Facts
+from mint_migrate.model.source import Options
+from mint_migrate.tables.lookup import Tables
+from mint_migrate.tables.versions import version_key
+
+WATCHED = frozenset({"trl.SFTTrainer", "trl.SFTConfig", "transformers.TrainingArguments"})
+"""Classes whose keywords date a script."""
+
+
+def infer_version(facts: Facts, tables: Tables, options: Options) -> tuple[str, tuple[str, ...]]:
+    """Return a release and the evidence for it.
+
+    A release given by the user or pinned by the project wins. Otherwise it is the newest recorded one that has every
+    keyword the script passes to `SFTTrainer` and `SFTConfig`; where no release has them all, the one with the most.
+    """
+    if options.source_version is not None:
+        return options.source_version, ("given with --source-version",)
+    if options.project_version is not None:
+        version, evidence = options.project_version
+        return version, (evidence,)
+    used = keywords_used(facts, tables)
+    releases = tables.versions
+    newest = releases[-1]
+    best, best_missing = newest, _missing(used, newest, tables)
+    for release in reversed(releases[:-1]):
+        if not best_missing:
+            break
+        missing = _missing(used, release, tables)
+        if len(missing) < len(best_missing):
+            best, best_missing = release, missing
+    if best == newest:
+        return newest, ("the newest recorded release has every keyword used",)
+    gone = sorted(name for _, name in _missing(used, newest, tables) - best_missing)
+    shown = ", ".join(f"`{name}`" for name in gone[:4])
+    return best, (f"{shown} {'is' if len(gone) == 1 else 'are'} in no later release",)
+
+
+def keywords_used(facts: Facts, tables: Tables) -> frozenset[tuple[str, str]]:
+    """Return (class, keyword) for each keyword passed to the classes that date a script."""
+    found = set()
+    for call in facts.calls:
+        canonical = tables.canonical(call.qualified)
+        if canonical not in WATCHED:
+            continue
+        for argument in call.arguments:
+            if argument.keyword is not None:
+                found.add((canonical, argument.keyword))
+    return frozenset(found)
+
+
+def _missing(
+    used: frozenset[tuple[str, str]], release: str, tables: Tables
+) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        (owner, keyword)
+        for owner, keyword in used
+        if keyword not in _accepted(owner, release, tables)
+    )
+
+
+def _accepted(owner: str, release: str, tables: Tables) -> frozenset[str]:
+    inherited = tables.names_in(tables.transformers_of(release), "transformers.TrainingArguments")
+    if owner == "transformers.TrainingArguments":
+        return inherited
+    own = tables.names_in(release, owner)
+    return own | inherited if owner == "trl.SFTConfig" else own
+
+
+def has_positional_tokenizer(version: str) -> bool:
+    """Say whether the sixth positional argument of `SFTTrainer` was called `tokenizer`."""
+    return version_key(version) < version_key("0.12")

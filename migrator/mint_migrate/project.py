@@ -1,0 +1,69 @@
+"""The project around a script: its root folder, and the release of TRL it pins.
+
+Only exact pins count (`==`, `===`, or a lock file); a range says what may be installed, not what
+the script was written for.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT_MARKS = (".git", "pyproject.toml")
+_RELEASE = r"v?(?P<version>\d[\w.]*)"
+_PIN = re.compile(rf"(?<![\w.-])trl\s*(?:\[[^\]]*\])?\s*={{2,3}}\s*{_RELEASE}", re.IGNORECASE)
+_LOCKED = re.compile(rf'^name = "trl"\s*\nversion = "{_RELEASE}"', re.MULTILINE)
+_SCRIPT_BLOCK = re.compile(r"^# /// script\n(?P<body>(?:#.*\n)+?)# ///$", re.MULTILINE)
+_PINS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt", "environment*.y*ml")
+
+
+def find_root(path: Path) -> Path:
+    """Return the nearest folder at or above *path* with `.git` or `pyproject.toml`.
+
+    Without one it is the folder of *path* (or *path* itself when that is a folder).
+    """
+    start = path.resolve()
+    start = start if start.is_dir() else start.parent
+    for folder in (start, *start.parents):
+        if any((folder / mark).exists() for mark in ROOT_MARKS):
+            return folder
+    return start
+
+
+def find_version(path: Path, text: str) -> tuple[str, str] | None:
+    """Return the pinned release of TRL and where it was read, or None.
+
+    Looked at, in this order: the inline metadata of the script itself (PEP 723), lock files,
+    requirement files, `pyproject.toml`; in the script's folder and each one up to the project root.
+    """
+    block = _SCRIPT_BLOCK.search(text)
+    inline = _PIN.search(block["body"]) if block else None
+    if inline:
+        return inline["version"], f"inline metadata of {path.name}: {inline[0]}"
+    folder, root = path.resolve().parent, find_root(path)
+    while True:
+        found = _version_in(folder)
+        if found or folder == root or folder == folder.parent:
+            return found
+        folder = folder.parent
+
+
+def _version_in(folder: Path) -> tuple[str, str] | None:
+    for name in ("uv.lock", "poetry.lock", "pdm.lock"):
+        found = _LOCKED.search(_text_of(folder / name))
+        if found:
+            return found["version"], f"{name}: trl {found['version']}"
+    pinned = [file for pattern in _PINS for file in sorted(folder.glob(pattern))]
+    for file in [*pinned, folder / "pyproject.toml"]:
+        for number, line in enumerate(_text_of(file).splitlines(), start=1):
+            found = _PIN.search(line.split("#", 1)[0])
+            if found:
+                return found["version"], f"{file.name}:{number}: {found[0]}"
+    return None
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,79 @@
+"""Wording that the text and the Markdown report share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.report import FileReport, Item, Report
+from mint_migrate.report.build import needs_person
+
+MEANING = {
+    Fidelity.EXACT: "same effect",
+    Fidelity.APPROXIMATE: "same purpose, different numbers",
+    Fidelity.DROPPED: "no counterpart, and no effect on the result worth keeping",
+    Fidelity.MANUAL: "needs a person",
+}
+
+
+def one_line(text: str, max_length: int | None = None) -> str:
+    """Return *text* on one line, cut in the middle when it is longer than *max_length*."""
+    joined = " ".join(text.split())
+    if max_length is None or len(joined) <= max_length:
+        return joined
+    num_tail = max(0, (max_length - 3) // 3)
+    num_head = max_length - 3 - num_tail
+    return f"{joined[:num_head]}...{joined[len(joined) - num_tail :]}"
+
+
+def counts_line(report: Report) -> str:
+    """Return the last line of a run: how many scripts and arguments, and how they ended."""
+    return f"{_scripts(report)}, {arguments(item for file in report.files for item in file.items)}"
+
+
+def arguments(items: Iterable[Item]) -> str:
+    """Return how many items there are and how many ended in which way; the parts add up."""
+    listed = tuple(items)
+    asking = [item for item in listed if item.decision is Fidelity.MANUAL and not item.suppressed]
+    accepted = [item for item in listed if item.decision is Fidelity.MANUAL and item.suppressed]
+    parts = [
+        f"{sum(item.decision is fidelity for item in listed)} {fidelity.value}"
+        for fidelity in (Fidelity.EXACT, Fidelity.APPROXIMATE, Fidelity.DROPPED)
+    ]
+    parts.append(f"{len(asking)} {'needs' if len(asking) == 1 else 'need'} you")
+    if accepted:
+        parts.append(f"{len(accepted)} accepted by a comment")
+    return f"{_plural(len(listed), 'argument')}: {', '.join(parts)}"
+
+
+def asking(file: FileReport, *, strict: bool) -> tuple[Item, ...]:
+    """Return the items of *file* that are left for a person."""
+    return tuple(item for item in file.items if needs_person(item, strict=strict))
+
+
+def heading(file: FileReport) -> str:
+    """Return what was found in *file*: framework, release, result."""
+    framework = {"trl": "TRL"}.get(file.framework or "", file.framework or "")
+    found = f"{framework} {file.framework_version}".strip()
+    if file.output is None:
+        return f"{found}, nothing written"
+    note = ", partly" if file.status == "partial" else ""
+    return f"{found}, converted{note} to {file.output}"
+
+
+def _scripts(report: Report) -> str:
+    migrated = [file for file in report.files if file.framework is not None]
+    others = []
+    num_failed = sum(file.status == "failed" for file in report.files)
+    num_skipped = len([f for f in report.files if f.framework is None and f.status == "unchanged"])
+    if num_failed:
+        others.append(f"{num_failed} failed")
+    if num_skipped:
+        others.append(f"{num_skipped} skipped")
+    note = f" ({', '.join(others)})" if others else ""
+    failed_alone = [f for f in report.files if f.framework is None and f.status == "failed"]
+    return _plural(len(migrated) + len(failed_alone) + num_skipped, "script") + note
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,191 @@
+"""The ledger that every rule writes its decisions to, and how a row becomes a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mint_migrate.model.facts import Argument, Binding, Call, Facts, Use
+from mint_migrate.model.plan import Decision, Fidelity, Found
+from mint_migrate.model.script import Edit
+from mint_migrate.model.source import Options, Span
+from mint_migrate.tables.lookup import Tables
+from mint_migrate.tables.rows import Row
+
+
+class Blocked(Exception):
+    """A construct stops the conversion of its trainer. A value for the planner, never for the user."""
+
+    def __init__(self, code: str, note: str, found: Found | None = None) -> None:
+        super().__init__(note)
+        self.code = code
+        self.note = note
+        self.found = found
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Decisions and edits while a plan is made. Each found thing is decided once."""
+
+    facts: Facts
+    tables: Tables
+    options: Options
+    version: str
+    decisions: dict[Found, Decision] = field(default_factory=dict)
+    edits: dict[Span, Edit] = field(default_factory=dict)
+    removed: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(name, scope) of variables that no longer exist in the result, with the code of the reason."""
+    broken: dict[Span, tuple[str, str]] = field(default_factory=dict)
+    """Statements that become comments, with code and reason."""
+    notices: list[str] = field(default_factory=list)
+    differences: list[tuple[int, str, str]] = field(default_factory=list)
+    """(line, code, sentence) for the docstring of the result."""
+
+    def decide(
+        self,
+        found: Found,
+        fidelity: Fidelity,
+        *,
+        row: Row | None = None,
+        code: str | None = None,
+        target: str = "",
+        note: str = "",
+    ) -> None:
+        """Record the one decision for *found*."""
+        assert found not in self.decisions, f"decided twice: {found}"
+        self.decisions[found] = Decision(
+            found=found,
+            fidelity=fidelity,
+            row=row.id if row is not None else None,
+            code=None if fidelity is Fidelity.EXACT else code,
+            target=target,
+            note=note,
+        )
+
+    def exact(self, found: Found, row: Row | None, target: str, note: str = "") -> None:
+        self.decide(found, Fidelity.EXACT, row=row, target=target, note=note)
+
+    def manual(self, found: Found, code: str, note: str, row: Row | None = None) -> None:
+        self.decide(found, Fidelity.MANUAL, row=row, code=code, note=note)
+
+    def by_row(self, argument: Argument, row: Row | None) -> Fidelity:
+        """Decide an argument as its row says, and everything inside it alike."""
+        if row is None:
+            self.manual(argument.found, "MM290", self._unknown(argument))
+            self._inside(argument, Fidelity.MANUAL, "MM290", "its argument is not known")
+            return Fidelity.MANUAL
+        if argument.value.literal is not None and argument.value.literal in row.neutral:
+            self.exact(argument.found, row, row.to or "nothing to do", "has no effect with this value")
+            self._inside(argument, Fidelity.EXACT, None, "part of an option without effect")
+            return Fidelity.EXACT
+        self.decide(
+            argument.found, row.fidelity, row=row, code=row.code, target=row.to, note=row.note
+        )
+        self._inside(argument, row.fidelity, row.code, f"part of `{argument.keyword or 'it'}`")
+        return row.fidelity
+
+    def _unknown(self, argument: Argument) -> str:
+        return f"no recorded release has an option `{argument.keyword}` here"
+
+    def _inside(self, argument: Argument, fidelity: Fidelity, code: str | None, note: str) -> None:
+        """Decide the source calls and callbacks inside an argument like the argument itself."""
+        for element in argument.elements:
+            if element not in self.decisions:
+                self.decide(element, fidelity, code=code, note=note)
+        for call in self.calls_inside(argument.value.span):
+            self.decide_call(call, fidelity, code, note)
+
+    def decide_call(self, call: Call, fidelity: Fidelity, code: str | None, note: str) -> None:
+        """Decide a call and all of its arguments alike, as far as they are not decided yet."""
+        row = self.tables.row(call.qualified, None)
+        if call.found not in self.decisions:
+            self.decide(call.found, fidelity, row=row, code=code, note=note)
+        for argument in call.arguments:
+            if argument.found not in self.decisions:
+                self.decide(argument.found, fidelity, row=row, code=code, note=note)
+                for element in argument.elements:
+                    self.decide(element, fidelity, code=code, note=note)
+
+    def calls_inside(self, span: Span) -> list[Call]:
+        """Return the source calls that lie within *span*."""
+        return [call for call in self.facts.calls if contains(span, call.found.span)]
+
+    def remove_statement(self, span: Span) -> None:
+        """Take a statement out of the result."""
+        if span not in self.edits:
+            self.edits[span] = Edit(span=span, text=None, is_statement=True)
+
+    def replace_statement(self, span: Span, text: str) -> None:
+        self.edits[span] = Edit(span=span, text=text, is_statement=True)
+
+    def mark(self, statement: Span, code: str, note: str) -> None:
+        """Put a TODO above a statement that stays."""
+        edit = self.edits.get(statement)
+        text = edit.text if edit is not None else self.text_of(statement)
+        comments = edit.comments if edit is not None else ()
+        line = f"# TODO[mint-migrate {code}] {note}"
+        if line not in comments:
+            self.edits[statement] = Edit(
+                span=statement, text=text, is_statement=True, comments=(*comments, line)
+            )
+
+    def mark_broken(self, statement: Span, code: str, note: str) -> None:
+        """Turn a statement that cannot run any more into comments under a TODO."""
+        self.broken.setdefault(statement, (code, note))
+
+    def text_of(self, span: Span) -> str:
+        """Return the user's text of *span*."""
+        lines = self.facts.text.splitlines(keepends=True)
+        if span.line == span.end_line:
+            return lines[span.line - 1][span.column - 1 : span.end_column - 1]
+        first = lines[span.line - 1][span.column - 1 :]
+        last = lines[span.end_line - 1][: span.end_column - 1]
+        return "".join([first, *lines[span.line : span.end_line - 1], last])
+
+    def differ(self, found: Found, code: str, sentence: str) -> None:
+        """Note a difference for the docstring of the result."""
+        self.differences.append((found.span.line, code, sentence))
+
+    def binding_of(self, name: str, scope: int, before: Span) -> Binding | None:
+        """Return the last binding of *name*, visible in *scope*, above the line of *before*.
+
+        Where the name belongs to an outer scope, its last binding there.
+        """
+        owner = self.owner_of(name, scope)
+        if owner is None:
+            return None
+        found = [
+            binding
+            for binding in self.facts.bindings
+            if binding.name == name and binding.scope == owner
+        ]
+        if owner == scope:
+            found = [item for item in found if item.statement < before] or found[:1]
+        return found[-1] if found else None
+
+    def owner_of(self, name: str, scope: int | None) -> int | None:
+        """Return the number of the scope that binds *name* for a reader in *scope*."""
+        start = scope
+        while scope is not None:
+            entry = self.facts.scopes[scope]
+            if name in entry.names and (entry.kind != "class" or scope == start):
+                return scope
+            scope = entry.parent
+        return None
+
+    def call_of(self, number: int) -> Call:
+        return self.facts.calls[number]
+
+    def uses_of(self, call: Call) -> list[Use]:
+        """Return what is done with the object a call made, in source order."""
+        return [use for use in self.facts.uses if use.call == call.number]
+
+
+def contains(outer: Span, inner: Span) -> bool:
+    """Say whether *inner* lies within *outer*."""
+    starts = (outer.line, outer.column) <= (inner.line, inner.column)
+    return starts and (inner.end_line, inner.end_column) <= (outer.end_line, outer.end_column)
+
+
+def argument_named(call: Call, name: str) -> Argument | None:
+    """Return the keyword argument called *name*."""
+    return next((item for item in call.arguments if item.keyword == name), None)

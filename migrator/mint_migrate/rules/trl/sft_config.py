@@ -1,0 +1,316 @@
+"""Rule: the fields of `SFTConfig` and `TrainingArguments` become a `SimpleNamespace` in place.
+
+Every field the converted loop reads keeps its name, its value's text and its comments; batch size and accumulation are
+joined; defaults that enter the mathematics are written out; the rest is decided by its table row and left out.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from mint_migrate.model.facts import Argument, Call
+from mint_migrate.model.plan import Fidelity, Found
+from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.tables.rows import Row
+
+CONFIG = "trl.SFTConfig"
+CONFIG_CLASSES = frozenset({"trl.SFTConfig", "transformers.TrainingArguments"})
+
+CARRIED = frozenset(
+    {
+        "output_dir",
+        "learning_rate",
+        "num_train_epochs",
+        "max_steps",
+        "warmup_steps",
+        "warmup_ratio",
+        "weight_decay",
+        "adam_beta1",
+        "adam_beta2",
+        "adam_epsilon",
+        "max_grad_norm",
+        "seed",
+        "data_seed",
+        "logging_steps",
+        "max_length",
+        "run_name",
+    }
+)
+"""Fields that the loop reads under their own name when they are given."""
+
+JOINED = ("per_device_train_batch_size", "gradient_accumulation_steps")
+
+RENAMED = {
+    "max_seq_length": "max_length",
+    "per_device_eval_batch_size": "eval_batch_size",
+}
+
+DECIDED_ELSEWHERE = frozenset(
+    {
+        "lr_scheduler_type",
+        "lr_scheduler_kwargs",
+        "eval_strategy",
+        "evaluation_strategy",
+        "do_eval",
+        "eval_on_start",
+        "eval_steps",
+        "save_strategy",
+        "save_steps",
+        "save_total_limit",
+        "logging_strategy",
+        "logging_first_step",
+        "report_to",
+        "project",
+        "dataset_text_field",
+        "completion_only_loss",
+        "truncation_mode",
+        "eos_token",
+        "train_sampling_strategy",
+        "shuffle_dataset",
+        "dataloader_drop_last",
+        "resume_from_checkpoint",
+    }
+)
+"""Fields that choose what the loop looks like. They are exact where the choice can be read off."""
+
+POSITIONAL = ("output_dir",)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigField:
+    """One line of the namespace."""
+
+    name: str
+    text: str
+    comments: tuple[str, ...] = ()
+    trailing: str = ""
+
+
+@dataclass(slots=True)
+class ConfigPlan:
+    """What is known of the configuration while the loop is planned."""
+
+    ledger: Ledger
+    call: Call | None
+    arguments: dict[str, Argument]
+    fields: dict[str, ConfigField] = field(default_factory=dict)
+    defaults: list[str] = field(default_factory=list)
+    """Fields that the script leaves at a default which enters the mathematics."""
+
+    def literal(self, name: str) -> object:
+        """Return the literal value of a field: given or default.
+
+        Raises:
+            Blocked: the field is given as an expression.
+        """
+        argument = self.arguments.get(name)
+        if argument is not None:
+            if argument.value.literal is None:
+                raise Blocked(
+                    "MM292",
+                    f"`{name}={argument.value.text}` decides what the loop looks like and must be a literal",
+                    argument.found,
+                )
+            return ast.literal_eval(argument.value.literal)
+        default = self.default(name)
+        return None if default is None else ast.literal_eval(default)
+
+    def is_dynamic(self, name: str) -> bool:
+        """Say whether a field is given as something other than a literal."""
+        argument = self.arguments.get(name)
+        return argument is not None and argument.value.literal is None
+
+    def has(self, name: str) -> bool:
+        """Say whether the script gives the field itself."""
+        return name in self.arguments
+
+    def text(self, name: str) -> str | None:
+        argument = self.arguments.get(name)
+        return None if argument is None else argument.value.text
+
+    def row(self, name: str) -> Row | None:
+        return self.ledger.tables.config_row(CONFIG, name, self.ledger.version)
+
+    def default(self, name: str) -> str | None:
+        """Return the default of a field in the script's release, as a literal."""
+        row = self.row(name)
+        if row is None:
+            return None
+        is_inherited = row.id.startswith("transformers.")
+        version = self.ledger.version
+        return row.default_in(self.ledger.tables.transformers_of(version) if is_inherited else version)
+
+    def need(self, name: str, default: str | None = None) -> None:
+        """Make sure the namespace has a field, with its default where it is not given."""
+        value = default if default is not None else self.default(name)
+        if name not in self.fields and value is not None and value != "None":
+            self.put(name, value)
+            self.defaults.append(name)
+
+    def ref(self, name: str) -> str:
+        """Return how the loop reads a field: `config.x` if it is in the namespace, else its default."""
+        if name in self.fields:
+            return f"config.{name}"
+        default = self.default(name)
+        assert default is not None, f"no default recorded for {name}"
+        return default
+
+    def ref_as(self, name: str, option: str) -> str:
+        """Return `config.name`, or the default of *option* where the namespace has no such field."""
+        return f"config.{name}" if name in self.fields else self.default(option) or "8"
+
+    def put(self, name: str, text: str, like: str | None = None, trailing: str = "") -> None:
+        """Add a field to the namespace, with the comments of the argument it comes from."""
+        source = self.arguments.get(like or name)
+        self.fields[name] = ConfigField(
+            name=name,
+            text=text,
+            comments=source.comments if source is not None else (),
+            trailing=trailing or (source.trailing if source is not None else ""),
+        )
+
+    def exact(self, name: str, target: str, note: str = "") -> None:
+        """Decide a given field as exact."""
+        argument = self.arguments.get(name)
+        if argument is not None and argument.found not in self.ledger.decisions:
+            self.ledger.exact(argument.found, self.row(name), target, note)
+
+    def decide(self, name: str, fidelity: Fidelity, code: str, target: str, note: str) -> None:
+        argument = self.arguments.get(name)
+        if argument is not None and argument.found not in self.ledger.decisions:
+            self.ledger.decide(
+                argument.found, fidelity, row=self.row(name), code=code, target=target, note=note
+            )
+
+    def keep(self, name: str) -> None:
+        """Carry a given field into the namespace unchanged."""
+        argument = self.arguments[name]
+        self.put(name, argument.value.text)
+        self.exact(name, f"config.{name}")
+
+
+def open_config(ledger: Ledger, call: Call | None) -> ConfigPlan:
+    """Collect the fields a configuration call gives.
+
+    Raises:
+        Blocked: fields are hidden behind `*` or `**`, or two are the same.
+    """
+    arguments: dict[str, Argument] = {}
+    for argument in call.arguments if call is not None else ():
+        if argument.star:
+            raise Blocked(
+                "MM291",
+                f"`{argument.found.source_text}` hides which options are set; write them out as keywords",
+                argument.found,
+            )
+        name = argument.keyword
+        if name is None:
+            if argument.index >= len(POSITIONAL):
+                raise Blocked("MM291", "options are given by position; name them", argument.found)
+            name = POSITIONAL[argument.index]
+        if name in arguments:
+            raise Blocked("MM291", f"`{name}` is given twice", argument.found)
+        arguments[name] = argument
+    return ConfigPlan(ledger=ledger, call=call, arguments=arguments)
+
+
+def plan_plain_fields(config: ConfigPlan, read_elsewhere: frozenset[str]) -> None:
+    """Carry or decide every field that no later rule looks at.
+
+    Args:
+        config: the configuration.
+        read_elsewhere: attributes of the configuration that the user's own code reads.
+    """
+    ledger = config.ledger
+    for name, argument in config.arguments.items():
+        if name in DECIDED_ELSEWHERE or name in JOINED or name in RENAMED:
+            continue
+        if name in CARRIED:
+            if name == "max_length" and argument.value.literal == "None":
+                config.exact(name, "no truncation")
+            else:
+                config.keep(name)
+            continue
+        fidelity = ledger.by_row(argument, config.row(name))
+        if fidelity is Fidelity.MANUAL:
+            _todo_for(config, argument.found)
+        elif fidelity is Fidelity.APPROXIMATE:
+            decision = ledger.decisions[argument.found]
+            ledger.differ(argument.found, decision.code or "", decision.note)
+        if name in read_elsewhere:
+            config.put(name, argument.value.text)
+
+
+def _todo_for(config: ConfigPlan, found: Found) -> None:
+    decision = config.ledger.decisions[found]
+    assert config.call is not None
+    config.ledger.mark(
+        config.call.statement, decision.code or "MM290", f"`{found.source_text}`: {decision.note}"
+    )
+
+
+def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
+    """Join batch size, accumulation and processes into `batch_size`, rows per optimizer step."""
+    ledger = config.ledger
+    processes = ledger.options.num_processes
+    per_device = config.text(JOINED[0]) or config.default(JOINED[0]) or "8"
+    accumulation = config.text(JOINED[1])
+    factors = [_factor(per_device)]
+    words = ["per_device_train_batch_size"]
+    if accumulation is not None:
+        factors.append(_factor(accumulation))
+        words.append("gradient_accumulation_steps")
+    if processes != 1:
+        factors.append(str(processes))
+        words.append("processes")
+    tail = ", one process" if processes == 1 else ""
+    comment = f"# {' * '.join(words)}{tail}"
+    like = next((name for name in JOINED if config.has(name)), None)
+    given = config.arguments.get(like) if like is not None else None
+    own = f"  {given.trailing}" if given is not None and given.trailing else ""
+    config.put("batch_size", " * ".join(factors), like=like, trailing=comment + own)
+    for name in JOINED:
+        config.exact(name, "config.batch_size", f"{' * '.join(words)} = rows per optimizer step")
+    if micro_batches:
+        config.put("micro_batch_size", per_device)
+        config.put("gradient_accumulation_steps", accumulation or "1")
+    if processes != 1:
+        ledger.notices.append(
+            f"batch_size is {' * '.join(factors)}: {processes} processes, as given with --num-processes"
+        )
+    else:
+        ledger.notices.append(
+            f"batch_size is {' * '.join(factors)} ({' * '.join(words)}), counting one process; "
+            "pass --num-processes N if the launcher started more"
+        )
+
+
+def _factor(text: str) -> str:
+    is_simple = text.replace("_", "").replace(".", "").isalnum()
+    return text if is_simple else f"({text})"
+
+
+def namespace(config: ConfigPlan, version: str) -> str:
+    """Return `SimpleNamespace(...)`, one field a line: the given ones in their order, then defaults."""
+    rank = {name: index for index, name in enumerate(config.arguments)}
+    for old, new in RENAMED.items():
+        rank.setdefault(new, rank.get(old, len(rank)))
+    batch = min((rank[name] for name in JOINED if name in rank), default=len(rank))
+    rank |= {"batch_size": batch, "micro_batch_size": batch}
+    given = [item for name, item in config.fields.items() if name not in config.defaults]
+    given.sort(key=lambda item: rank.get(item.name, len(rank)))
+    lines = ["SimpleNamespace("]
+    for item in given:
+        lines += _field_lines(item)
+    if config.defaults:
+        lines.append(f"    # Defaults of TRL {version} that the original relied on.")
+    for name in config.defaults:
+        lines += _field_lines(config.fields[name])
+    return "\n".join([*lines, ")"])
+
+
+def _field_lines(item: ConfigField) -> list[str]:
+    comments = [f"    {comment}" for comment in item.comments]
+    trailing = f"  {item.trailing}" if item.trailing else ""
+    return [*comments, f"    {item.name}={item.text},{trailing}"]

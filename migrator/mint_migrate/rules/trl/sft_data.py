@@ -1,0 +1,167 @@
+"""Rule: which columns are tokenized, how, and which tokens count.
+
+TRL looks at the columns of the first row; a static tool sees only the code. Where the code shows the columns, the
+result says what happens to them; where it does not, the result looks at run time, in TRL's order.
+"""
+
+from __future__ import annotations
+
+from mint_migrate.model.facts import Argument, FunctionFact
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.script import DataScript
+from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.rules.trl.sft_config import ConfigPlan
+
+Facts = dict[str, str | bool | int | None]
+
+
+def plan_data(
+    ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument], facts: Facts
+) -> DataScript:
+    """Decide how a row becomes tokens.
+
+    Raises:
+        Blocked: a choice the loop depends on is not a literal.
+    """
+    kind = _format(ledger, config, trainer)
+    text_field = _text_field(config, trainer)
+    completion_only = _completion_only(config)
+    is_completion = kind in {"prompt_completion", "prompt_completion_chat"}
+    masks_padding = bool(facts["masks_pad_tokens"]) and kind in {"text", "messages", "formatting_func"}
+    masked = kind in {"any", "tokens"} or (is_completion and completion_only) or masks_padding
+    cut = _cut(config, trainer, facts)
+    if kind == "any":
+        ledger.notices.append(
+            "MM501: the script does not show the data set's columns; tokenize_row looks at them when it runs, "
+            "in the order TRL does"
+        )
+    data = DataScript(
+        format=kind,
+        text_field=text_field,
+        append_eos=bool(facts["append_eos"]),
+        masked=masked,
+        completion_only=completion_only,
+        renders_text=facts["chat"] == "rendered_text",
+        adds_special_tokens=bool(facts["adds_special_tokens"]),
+        masks_padding=masks_padding,
+        drops_masked=masked and bool(cut) and bool(facts["drops_fully_masked_rows"]),
+        cut=cut,
+        batched_formatting=kind == "formatting_func" and _is_batched(ledger, trainer, facts),
+    )
+    _decide_fields(config, data)
+    return data
+
+
+def _format(ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument]) -> str:
+    formatting = trainer.get("formatting_func")
+    if formatting is not None and formatting.value.literal != "None":
+        return "formatting_func"
+    if config.has("dataset_text_field") or "dataset_text_field" in trainer:
+        return "text"
+    made = set(ledger.facts.produced_columns)
+    read = set(ledger.facts.read_columns)
+    return _format_of(made) or _format_of(read - {"prompt", "completion"}) or "any"
+
+
+def _format_of(columns: set[str]) -> str | None:
+    """Return the format a set of columns means to TRL, in its order of precedence."""
+    if "input_ids" in columns:
+        return "tokens"
+    if {"prompt", "completion"} & columns:
+        return "any"
+    if "messages" in columns:
+        return "messages"
+    return "text" if "text" in columns else None
+
+
+def _text_field(config: ConfigPlan, trainer: dict[str, Argument]) -> str:
+    if "dataset_text_field" in trainer:
+        return trainer["dataset_text_field"].value.text
+    argument = config.arguments.get("dataset_text_field")
+    if argument is None:
+        return '"text"'
+    if argument.value.literal is not None:
+        return argument.value.text
+    config.put("dataset_text_field", argument.value.text)
+    return "config.dataset_text_field"
+
+
+def _completion_only(config: ConfigPlan) -> bool:
+    if config.row("completion_only_loss") is None or not config.has("completion_only_loss"):
+        return True
+    return config.literal("completion_only_loss") is not False
+
+
+def _cut(config: ConfigPlan, trainer: dict[str, Argument], facts: Facts) -> str:
+    given = trainer.get("max_seq_length") or config.arguments.get("max_seq_length")
+    mode = "keep_start"
+    if config.has("truncation_mode"):
+        mode = str(config.literal("truncation_mode"))
+    if given is not None:
+        if given.value.literal == "None":
+            return _default_cut(config, facts, mode)
+        config.put("max_length", given.value.text, like=given.keyword)
+    elif config.has("max_length"):
+        if config.arguments["max_length"].value.literal == "None":
+            return ""
+    elif not _add_default_length(config, facts):
+        return ""
+    return "[-config.max_length :]" if mode == "keep_end" else "[: config.max_length]"
+
+
+def _default_cut(config: ConfigPlan, facts: Facts, mode: str) -> str:
+    if not _add_default_length(config, facts):
+        return ""
+    return "[-config.max_length :]" if mode == "keep_end" else "[: config.max_length]"
+
+
+def _add_default_length(config: ConfigPlan, facts: Facts) -> bool:
+    length = facts["default_max_length"]
+    if length is None:
+        return False
+    config.need("max_length", str(length))
+    return True
+
+
+def _is_batched(ledger: Ledger, trainer: dict[str, Argument], facts: Facts) -> bool:
+    """Say whether the formatting function takes a batch and returns a list."""
+    function = _function(ledger, trainer["formatting_func"])
+    if function is not None:
+        return function.returns_list
+    return facts["formatting_func"] == "batch"
+
+
+def _function(ledger: Ledger, argument: Argument) -> FunctionFact | None:
+    return next(
+        (item for item in ledger.facts.functions if item.name == argument.value.name), None
+    )
+
+
+def _decide_fields(config: ConfigPlan, data: DataScript) -> None:
+    config.exact("max_seq_length", "config.max_length")
+    config.exact("dataset_text_field", "tokenize_row()")
+    config.exact("truncation_mode", "tokenize_row()")
+    if config.has("completion_only_loss"):
+        config.exact("completion_only_loss", "weights of the completion only" if data.completion_only else "weights of all tokens")
+        if config.literal("completion_only_loss") is True and data.format in {"text", "messages"}:
+            raise Blocked(
+                "MM501",
+                "`completion_only_loss=True` needs prompt and completion columns, which the script does not show",
+                config.arguments["completion_only_loss"].found,
+            )
+
+
+def decide_formatting(ledger: Ledger, argument: Argument, batched: bool) -> None:
+    """Decide `formatting_func`: kept, in the contract it was written for."""
+    row = ledger.tables.row("trl.SFTTrainer.formatting_func")
+    if batched:
+        ledger.decide(
+            argument.found,
+            Fidelity.APPROXIMATE,
+            row=row,
+            code="MM502",
+            target=f"tokenize_row({argument.value.text}(batch))",
+            note="called once with the whole data set instead of once for every 1000 rows",
+        )
+    else:
+        ledger.exact(argument.found, row, f"tokenize_row({argument.value.text}(row))")

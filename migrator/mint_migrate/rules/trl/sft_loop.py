@@ -1,0 +1,251 @@
+"""Rule: steps, evaluation, saving, logging and resuming of the loop."""
+
+from __future__ import annotations
+
+import ast
+
+from mint_migrate.model.facts import Argument, Use
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.script import DataScript, Names, Schedule, SftScript
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.trl.sft_config import ConfigPlan
+
+OPTIMIZER_FIELDS = ("adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm")
+TRACKERS = frozenset({"wandb", "tensorboard"})
+
+
+def plan_loop(
+    config: ConfigPlan,
+    *,
+    names: Names,
+    data: DataScript,
+    schedule: Schedule,
+    arguments: dict[str, Argument],
+    lora_options: tuple[str, ...],
+    train_use: Use,
+    micro_batches: bool,
+) -> SftScript:
+    """Decide everything about the loop that is not data, model or schedule."""
+    length = _length(config)
+    order = _order(config)
+    config.need("seed")
+    evaluation = _evaluation(config, arguments)
+    saving = _saving(config)
+    _logging(config)
+    tracker, starts = _tracker(config)
+    drop_last = _flag(config, "dataloader_drop_last")
+    if drop_last and not micro_batches:
+        per_device = config.text("per_device_train_batch_size")
+        config.put("micro_batch_size", per_device or config.default("per_device_train_batch_size") or "8")
+    resume = any(
+        item.keyword == "resume_from_checkpoint" or item.index == 0 for item in train_use.arguments
+    )
+    resume = resume or config.has("resume_from_checkpoint")
+    config.exact("resume_from_checkpoint", f"{names.train}(resume_from_checkpoint=...)")
+    every = {
+        "logging": _interval(config, "logging_steps"),
+        "eval": _interval(config, "eval_steps") if evaluation == "steps" else "",
+        "save": _interval(config, "save_steps") if saving == "steps" else "",
+    }
+    dataset = arguments.get("eval_dataset")
+    has_dataset = dataset is not None and dataset.value.literal != "None" and evaluation != "no"
+    tokenizer = arguments.get("processing_class")
+    return SftScript(
+        names=names,
+        data=data,
+        schedule=schedule,
+        ref={name: config.ref(name) for name in (*OPTIMIZER_FIELDS, "seed")},
+        every=every,
+        length=length,
+        order=order,
+        order_seed="config.data_seed" if "data_seed" in config.fields else "config.seed",
+        lora_options=lora_options,
+        tokenizer=tokenizer is not None and tokenizer.value.literal != "None",
+        eval_dataset=has_dataset,
+        eval_optional=has_dataset and dataset is not None and _may_be_none(dataset),
+        evaluation=evaluation if has_dataset else "no",
+        eval_on_start=has_dataset and _flag(config, "eval_on_start"),
+        eval_batch_size=config.ref_as("eval_batch_size", "per_device_eval_batch_size"),
+        saving=saving,
+        save_total_limit="save_total_limit" in config.fields and saving != "no",
+        resume=resume,
+        tracker=tracker,
+        tracker_starts=starts,
+        tracker_project=config.text("project") or '"huggingface"',
+        run_name="run_name" in config.fields,
+        micro_batches=micro_batches,
+        drop_last=drop_last,
+        shuffle_dataset=_flag(config, "shuffle_dataset"),
+        eos_token=_eos(config),
+        logging_first_step=_flag(config, "logging_first_step"),
+    )
+
+
+def _may_be_none(dataset: Argument) -> bool:
+    text = dataset.value.text
+    return " if " in text or ".get(" in text
+
+
+def _length(config: ConfigPlan) -> str:
+    if not config.has("max_steps"):
+        config.need("num_train_epochs")
+        return "epochs"
+    if config.is_dynamic("max_steps"):
+        config.need("num_train_epochs")
+        return "either"
+    value = config.literal("max_steps")
+    if isinstance(value, int) and value > 0:
+        config.fields.pop("num_train_epochs", None)
+        return "max_steps"
+    config.fields.pop("max_steps", None)
+    config.need("num_train_epochs")
+    return "epochs"
+
+
+def _order(config: ConfigPlan) -> str:
+    name = "train_sampling_strategy"
+    if not config.has(name):
+        return "random"
+    value = config.literal(name)
+    if value not in {"random", "sequential"}:
+        raise Blocked(
+            "MM215",
+            f"`{name}={value!r}` makes batches from the lengths of the rows, which is not converted",
+            config.arguments[name].found,
+        )
+    config.exact(name, "the order of the rows")
+    return str(value)
+
+
+def _choice(config: ConfigPlan, names: tuple[str, ...], default: str) -> str:
+    """Return a strategy: no, steps or epoch."""
+    for name in names:
+        if not config.has(name):
+            continue
+        text = config.text(name) or ""
+        if "Strategy." in text:
+            value: object = text.rsplit(".", 1)[-1].lower()
+        else:
+            value = config.literal(name)
+        config.exact(name, "the loop")
+        return "no" if value in {False, None} else str(value)
+    return default
+
+
+def _evaluation(config: ConfigPlan, arguments: dict[str, Argument]) -> str:
+    names = ("eval_strategy", "evaluation_strategy")
+    chosen = _choice(config, names, "no")
+    for name in ("do_eval", "eval_on_start", "eval_steps", "per_device_eval_batch_size"):
+        if config.has(name):
+            config.exact(name, "evaluate()" if chosen != "no" else "nothing to do")
+    if chosen == "best":
+        raise Blocked("MM219", "the evaluation strategy `best` is not converted")
+    if chosen == "steps":
+        if config.has("eval_steps"):
+            config.put("eval_steps", config.text("eval_steps") or "")
+        else:
+            config.put("eval_steps", config.text("logging_steps") or config.default("logging_steps") or "10")
+            config.defaults.append("eval_steps")
+    size = config.text("per_device_eval_batch_size")
+    if chosen != "no" or "eval_dataset" in arguments:
+        if size is not None:
+            config.put("eval_batch_size", size, like="per_device_eval_batch_size")
+    return chosen
+
+
+def _saving(config: ConfigPlan) -> str:
+    chosen = _choice(config, ("save_strategy",), "steps")
+    if chosen == "best":
+        config.ledger.decisions.pop(config.arguments["save_strategy"].found, None)
+        config.decide(
+            "save_strategy", Fidelity.APPROXIMATE, "MM219", "save_checkpoint()", "every epoch is saved, the best is not marked"
+        )
+        chosen = "epoch"
+    if chosen == "steps":
+        config.need("save_steps", config.text("save_steps"))
+        if config.has("save_steps") and "save_steps" in config.defaults:
+            config.defaults.remove("save_steps")
+    config.exact("save_steps", "save_checkpoint()" if chosen == "steps" else "nothing to do")
+    if config.has("save_total_limit"):
+        if config.arguments["save_total_limit"].value.literal != "None" and chosen != "no":
+            config.put("save_total_limit", config.text("save_total_limit") or "")
+        config.exact("save_total_limit", "save_checkpoint(keep=...)" if chosen != "no" else "nothing to do")
+    return chosen
+
+
+def _logging(config: ConfigPlan) -> None:
+    config.exact("logging_first_step", "train()")
+    if config.has("logging_strategy"):
+        chosen = _choice(config, ("logging_strategy",), "steps")
+        if chosen != "steps":
+            config.ledger.decisions.pop(config.arguments["logging_strategy"].found, None)
+            config.decide(
+                "logging_strategy",
+                Fidelity.APPROXIMATE,
+                "MM226",
+                "config.logging_steps",
+                "progress is printed every few steps; metrics.jsonl has every step",
+            )
+    config.need("logging_steps")
+
+
+def _interval(config: ConfigPlan, name: str) -> str:
+    """Return a step interval; a number below 1 is a share of all steps."""
+    argument = config.arguments.get(name)
+    literal = argument.value.literal if argument is not None else None
+    if literal is not None and 0 < float(literal) < 1:
+        return f"max(1, math.ceil(num_steps * config.{name}))"
+    return f"config.{name}"
+
+
+def _flag(config: ConfigPlan, name: str) -> bool:
+    if not config.has(name):
+        return False
+    value = bool(config.literal(name))
+    config.exact(name, "train()")
+    return value
+
+
+def _tracker(config: ConfigPlan) -> tuple[str, bool]:
+    """Return the tracker to log to, and whether the loop starts its run itself."""
+    config.exact("project", "wandb.init(project=...)")
+    if not config.has("report_to"):
+        config.fields.pop("run_name", None)
+        return "", False
+    argument = config.arguments["report_to"]
+    literal = argument.value.literal
+    chosen = ""
+    if literal is not None:
+        value = ast.literal_eval(literal)
+        listed = [value] if isinstance(value, str) else list(value or [])
+        known = [item for item in listed if item in TRACKERS]
+        chosen = known[0] if known else ""
+        rest = [item for item in listed if item not in {"none", "all", chosen}]
+        if rest or "all" in listed:
+            config.decide(
+                "report_to",
+                Fidelity.APPROXIMATE,
+                "MM226",
+                "metrics.jsonl",
+                f"logging to {', '.join(rest) or 'every installed tracker'} is not carried over; metrics.jsonl has every step",
+            )
+        else:
+            config.exact("report_to", chosen or "nothing to do")
+    else:
+        config.decide(
+            "report_to",
+            Fidelity.APPROXIMATE,
+            "MM226",
+            "metrics.jsonl",
+            "which tracker is used is only known at run time; metrics.jsonl has every step",
+        )
+    if chosen != "wandb":
+        config.fields.pop("run_name", None)
+    starts = "wandb.init(" not in config.ledger.facts.text
+    return chosen, chosen == "wandb" and starts
+
+
+def _eos(config: ConfigPlan) -> str:
+    text = config.text("eos_token")
+    config.exact("eos_token", "tokenizer.eos_token")
+    return "" if text is None or text == "None" else text

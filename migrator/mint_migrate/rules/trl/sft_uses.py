@@ -1,0 +1,155 @@
+"""Rule: what is done with the trainer and the model besides training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mint_migrate.model.facts import Argument, Use
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.script import Edit, Names
+from mint_migrate.model.source import Span
+from mint_migrate.rules.base import Ledger
+from mint_migrate.tables.rows import Row
+
+SAVES = frozenset({"save_model", "save_pretrained", "model.save_pretrained", "_save"})
+CONSTANTS = {
+    "is_world_process_zero": "True",
+    "is_local_process_zero": "True",
+    "accelerator.is_main_process": "True",
+    "accelerator.is_local_main_process": "True",
+    "is_fsdp_enabled": "False",
+    "is_deepspeed_enabled": "False",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AfterTraining:
+    """What later statements may refer to."""
+
+    names: Names
+    config: str
+    tokenizer: str
+    eval_dataset: str | None
+    train_statement: Span
+    formatting_func: str | None
+
+
+def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
+    """Decide one use of a trainer or model; return whether it needs the `evaluate` function."""
+    is_after = context is not None and context.train_statement < use.statement
+    if context is not None and is_after and use.is_call and use.chain in SAVES and use.is_statement:
+        _save(ledger, use, context)
+        return False
+    if context is not None and is_after and use.is_call and use.chain == "evaluate":
+        if _evaluate(ledger, use, context):
+            return True
+    elif use.chain in CONSTANTS and not _is_compound(ledger, use.statement):
+        text = CONSTANTS[use.chain]
+        ledger.exact(use.found, _row(ledger, use), text, "a MinT script runs in one process")
+        _arguments(ledger, use, Fidelity.EXACT, None, "")
+        ledger.edits[use.found.span] = Edit(span=use.found.span, text=text, is_statement=False)
+        return False
+    _by_row(ledger, use)
+    return False
+
+
+def _row(ledger: Ledger, use: Use) -> Row | None:
+    owner = use.found.name.removesuffix(f".{use.chain}")
+    chain = use.chain.replace("()", "")
+    if owner == "model":
+        return ledger.tables.row(f"model.{chain}")
+    found = ledger.tables.attribute_row(ledger.tables.canonical(owner), chain)
+    if found is None and chain.startswith("model."):
+        found = ledger.tables.row(chain)
+    return found
+
+
+def _is_compound(ledger: Ledger, statement: Span) -> bool:
+    return any(item.span == statement and item.is_compound for item in ledger.facts.statements)
+
+
+def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
+    target = use.arguments[0].value.text if use.arguments else f"{context.config}.output_dir"
+    literal = use.arguments[0].value.literal if use.arguments else None
+    note = "weights and optimizer stay on the server under this path; download them to use them elsewhere"
+    ledger.decide(
+        use.found,
+        Fidelity.APPROXIMATE,
+        row=_row(ledger, use),
+        code="MM231",
+        target="TrainingClient.save_state",
+        note=note,
+    )
+    ledger.differ(use.found, "MM231", note)
+    for index, argument in enumerate(use.arguments):
+        if index == 0 and not argument.star:
+            ledger.exact(argument.found, None, "save_state(name=...)")
+        else:
+            ledger.decide(
+                argument.found, Fidelity.DROPPED, code="MM231", note="decides how files are written"
+            )
+    ledger.replace_statement(
+        use.statement,
+        f"checkpoint = {context.names.client}.save_state(name={checkpoint_name(target, literal)}).result()\n"
+        'print(f"saved as {checkpoint.path}")',
+    )
+
+
+def checkpoint_name(text: str, literal: str | None) -> str:
+    """Return an expression for a checkpoint's name, which may not hold a slash."""
+    if literal is not None and literal[:1] in "'\"":
+        path = literal[1:-1].rstrip("/")
+        return f'"{path.rsplit("/", 1)[-1] or "final"}"'
+    return f"Path({text}).name"
+
+
+def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
+    """Write an evaluation call; return False where the data set cannot be named."""
+    dataset = context.eval_dataset
+    for argument in use.arguments:
+        if argument.keyword == "eval_dataset" or argument.index == 0:
+            dataset = argument.value.text
+    if dataset is None or any(item.keyword not in {None, "eval_dataset"} for item in use.arguments):
+        return False
+    extra = f", {context.formatting_func}" if context.formatting_func else ""
+    row = f"{context.names.tokenize}(row, {context.tokenizer}, {context.config}{extra})"
+    text = (
+        f'{{"eval_loss": {context.names.evaluate}('
+        f"{context.names.client}, [{row} for row in {dataset}], {context.config})}}"
+    )
+    ledger.exact(use.found, _row(ledger, use), f"{context.names.evaluate}()", "the result has `eval_loss` only")
+    _arguments(ledger, use, Fidelity.EXACT, None, "")
+    ledger.edits[use.found.span] = Edit(span=use.found.span, text=text, is_statement=False)
+    return True
+
+
+def _by_row(ledger: Ledger, use: Use) -> None:
+    row = _row(ledger, use)
+    if row is not None and row.fidelity in {Fidelity.DROPPED, Fidelity.EXACT} and use.is_statement and use.target is None:
+        ledger.decide(use.found, row.fidelity, row=row, code=row.code, target=row.to, note=row.note)
+        _arguments(ledger, use, row.fidelity, row.code, row.note)
+        ledger.remove_statement(use.statement)
+        return
+    code = row.code if row is not None and row.code is not None else "MM230"
+    note = row.note if row is not None and row.note else f"`{use.root}` no longer exists here"
+    ledger.manual(use.found, code, note, row)
+    _arguments(ledger, use, Fidelity.MANUAL, code, note)
+    ledger.mark_broken(use.statement, code, note)
+
+
+def _arguments(ledger: Ledger, use: Use, fidelity: Fidelity, code: str | None, note: str) -> None:
+    for argument in use.arguments:
+        decide_argument(ledger, argument, fidelity, code, note)
+
+
+def decide_argument(
+    ledger: Ledger, argument: Argument, fidelity: Fidelity, code: str | None, note: str
+) -> None:
+    """Decide an argument like the call it belongs to."""
+    if argument.found in ledger.decisions:
+        return
+    ledger.decide(argument.found, fidelity, code=code, note=note)
+    for element in argument.elements:
+        ledger.decide(element, fidelity, code=code, note=note)
+    for call in ledger.calls_inside(argument.value.span):
+        ledger.decide_call(call, fidelity, code, note)

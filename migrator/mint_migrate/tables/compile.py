@@ -1,0 +1,146 @@
+"""Compiles the YAML tables to what the program and its readers use.
+
+`python -m mint_migrate.tables.compile` writes `mappings/index.json` (read by every command),
+`mappings/schema.json` (for editors) and `docs/rules/*.md`; `--check` writes nothing and exits 1
+where one of them is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from mint_migrate.resources import checkout_dir
+from mint_migrate.tables.load import Loaded, TableError, load_folder
+from mint_migrate.tables.outputs import stale, write_atomic
+from mint_migrate.tables.pages import rule_pages
+from mint_migrate.tables.schema import RowsFile, json_schema
+from mint_migrate.tables.versions import version_key
+
+INDEX_FORMAT = 1
+
+
+def build_index(loaded: Loaded, upstream: Path) -> dict[str, Any]:
+    """Return the index: rows by id as lists, so that a reader builds only what it asks for."""
+    rows: dict[str, list[list[Any]]] = {}
+    for row in loaded.rows:
+        rows.setdefault(row.id, []).append(list(astuple(row))[1:])
+    facts: dict[str, list[list[Any]]] = {}
+    for fact in loaded.facts:
+        values = [fact.value, fact.since, fact.until, fact.note, fact.source]
+        facts.setdefault(fact.name, []).append(values)
+    records = load_records(upstream)
+    return {
+        "format": INDEX_FORMAT,
+        "rows": rows,
+        "roots": loaded.roots,
+        "aliases": loaded.aliases,
+        "rules": {rule.code: list(astuple(rule))[1:] for rule in loaded.rules},
+        "facts": facts,
+        "fact_packages": loaded.fact_packages,
+        "meanings": loaded.meanings,
+        "target": {call.id: list(astuple(call))[1:] for call in loaded.target},
+        "target_release": loaded.target_release,
+        "versions": {package: list(releases) for package, releases in records.items()},
+        "requires": {
+            release: record["requires"].get("transformers", "")
+            for release, record in records.get("trl", {}).items()
+        },
+        "surface": _surface(records),
+    }
+
+
+def load_records(upstream: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the recorded surfaces: package, release (in order), record."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for folder in sorted(path for path in upstream.iterdir() if path.is_dir()):
+        paths = sorted(folder.glob("*.json"), key=lambda path: version_key(path.stem))
+        found[folder.name] = {
+            path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths
+        }
+    return found
+
+
+def recorded_names(record: dict[str, Any]) -> dict[str, set[str]]:
+    """Return, by class, the names a constructor takes."""
+    return {
+        name: set(entry.get("fields", {})) | set(entry.get("init", {}))
+        for name, entry in record["classes"].items()
+    }
+
+
+def _surface(records: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, list[int]]]:
+    """Return {class: {name: positions of the package's releases that have it}}."""
+    surface: dict[str, dict[str, list[int]]] = {}
+    for releases in records.values():
+        for position, record in enumerate(releases.values()):
+            for name, arguments in recorded_names(record).items():
+                table = surface.setdefault(name, {})
+                for argument in sorted(arguments):
+                    table.setdefault(argument, []).append(position)
+    return surface
+
+
+def outputs() -> dict[Path, str]:
+    """Return every generated file with the text it should have.
+
+    Raises:
+        TableError: the tables are not valid.
+    """
+    mappings = checkout_dir("mappings")
+    loaded = load_folder(mappings)
+    index = build_index(loaded, mappings / "_upstream")
+    pages = rule_pages(loaded)
+    schema = json.dumps(json_schema(RowsFile), indent=2, sort_keys=True)
+    return {
+        mappings / "index.json": dump_index(index),
+        mappings / "schema.json": schema + "\n",
+    } | {mappings.parent / "docs" / "rules" / name: text for name, text in pages.items()}
+
+
+def dump_index(index: dict[str, Any]) -> str:
+    """Return the index as JSON with one entry a line, so that a difference can be read."""
+    parts = []
+    for key, value in index.items():
+        if isinstance(value, dict) and value:
+            lines = ",\n".join(f"{_json(name)}:{_json(entry)}" for name, entry in value.items())
+            parts.append(f"{_json(key)}:{{\n{lines}\n}}")
+        else:
+            parts.append(f"{_json(key)}:{_json(value)}")
+    return "{" + ",\n".join(parts) + "}\n"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def main(arguments: list[str]) -> int:
+    """Write the generated files, or with `--check` compare them; return the exit status."""
+    try:
+        texts = outputs()
+    except TableError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    extra = [path for path in _pages_on_disk(texts) if path not in texts]
+    if "--check" in arguments:
+        for path in stale(texts) + extra:
+            sys.stderr.write(f"out of date: {path}; run python -m mint_migrate.tables.compile\n")
+        return 1 if stale(texts) or extra else 0
+    for path in extra:
+        path.unlink()
+    for path, text in texts.items():
+        write_atomic(path, text)
+    return 0
+
+
+def _pages_on_disk(texts: dict[Path, str]) -> list[Path]:
+    """Return the rule pages that exist, wherever they come from."""
+    folders = {path.parent for path in texts if path.suffix == ".md"}
+    return sorted(page for folder in folders for page in folder.glob("MM*.md"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

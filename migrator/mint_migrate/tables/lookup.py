@@ -1,0 +1,264 @@
+"""Reads the compiled index: what becomes of a name, in which release, and for which reason.
+
+Only `json` is needed, and records are built when they are asked for: a command pays for the rows it
+uses. The YAML behind the index is read by `tables.load`, at build time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.resources import data_dir
+from mint_migrate.tables.records import Fact, Signature
+from mint_migrate.tables.rows import Row, RuleDoc
+from mint_migrate.tables.versions import version_key
+
+PARENTS = {"trl.SFTConfig": "transformers.TrainingArguments"}
+"""Configuration classes whose other fields come from a class of another package."""
+
+
+def load_tables() -> Tables:
+    """Read the index.
+
+    Raises:
+        FileNotFoundError: there is no index; a checkout makes it with `tables.compile`.
+    """
+    path = data_dir("mappings") / "index.json"
+    return Tables(json.loads(path.read_bytes()))
+
+
+class Tables:
+    """The mapping tables. Names are qualified; a release left out means the newest one."""
+
+    def __init__(self, index: dict[str, Any]) -> None:
+        """Take the parsed index."""
+        self._index = index
+        self._rows: dict[str, list[list[Any]]] = index["rows"]
+        self._aliases: dict[str, str] = index["aliases"]
+        self._roots: frozenset[str] = frozenset(index["roots"])
+
+    def canonical(self, name: str) -> str:
+        """Return the public name of *name*, itself where no other is known.
+
+        `trl.trainer.sft_trainer.SFTTrainer.train` is `trl.SFTTrainer.train`.
+        """
+        head = name
+        while head:
+            if head in self._aliases:
+                return self._aliases[head] + name[len(head) :]
+            head = head.rpartition(".")[0]
+        if name in self._rows:
+            return name
+        root, *parts = name.split(".")
+        if root in self._roots:
+            for position in range(1, len(parts)):
+                if f"{root}.{parts[position]}" in self._rows:
+                    return ".".join([root, *parts[position:]])
+        return name
+
+    def row(self, name: str, version: str | None = None) -> Row | None:
+        """Return the row of *name* in *version*: its own, its public name's, or a wildcard's.
+
+        None where the name is not in the tables, or not in that release. Without a release, the
+        newest row.
+        """
+        for candidate in self._candidates(name):
+            if candidate in self._rows:
+                return self._pick(candidate, version)
+        return None
+
+    def config_row(
+        self, owner: str, field: str, version: str | None = None, transformers: str | None = None
+    ) -> Row | None:
+        """Return the row of a configuration field: the class's own, else the inherited one.
+
+        Args:
+            owner: the class, such as `trl.SFTConfig`.
+            field: the field's name.
+            version: release of the class's package.
+            transformers: release of transformers; where it is not known, one of the time of
+                *version*, and a field that release lacks is answered from another release.
+        """
+        own = self.row(f"{owner}.{field}", version)
+        parent = PARENTS.get(owner)
+        if own is not None or parent is None:
+            return own
+        name = f"{parent}.{field}"
+        if transformers is not None:
+            return self.row(name, transformers)
+        found = self.row(name, self.transformers_of(version) if version else None)
+        return found if found is not None else self.row(name)
+
+    def attribute_row(self, owner: str, name: str, version: str | None = None) -> Row | None:
+        """Return the row of an attribute or method of a trainer.
+
+        Attributes that are also arguments of the constructor have a row of their own, under
+        `trainer.`.
+        """
+        found = self.row(f"trainer.{name}", version)
+        return found if found is not None else self.row(f"{owner}.{name}", version)
+
+    def rows_for(self, prefix: str) -> Iterator[Row]:
+        """Yield every row whose id is *prefix* or stands below it, of every release."""
+        for name, entries in self._rows.items():
+            if name == prefix or name.startswith(f"{prefix}."):
+                for entry in entries:
+                    yield _build_row(name, entry)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield every row."""
+        for name, entries in self._rows.items():
+            for entry in entries:
+                yield _build_row(name, entry)
+
+    def __contains__(self, name: str) -> bool:
+        """Say whether *name* has a row in any release."""
+        return any(candidate in self._rows for candidate in self._candidates(name))
+
+    def rule(self, code: str) -> RuleDoc:
+        """Return the page of a reason code.
+
+        Raises:
+            KeyError: there is no such code; the message names the nearest ones.
+        """
+        values = self._index["rules"].get(code)
+        if values is None:
+            raise KeyError(f"no reason code `{code}`; there are {', '.join(self.codes)}")
+        title, finds, writes, fidelity, lost, before, after, source, way_out = values
+        return RuleDoc(
+            code=code,
+            title=title,
+            finds=finds,
+            writes=writes,
+            fidelity=Fidelity(fidelity),
+            lost=lost,
+            before=before,
+            after=after,
+            source=source,
+            way_out=way_out,
+        )
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Return all reason codes, in order."""
+        return tuple(sorted(self._index["rules"], key=lambda code: (len(code), code)))
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Return the recorded releases of TRL, oldest first."""
+        return self.releases("trl")
+
+    def releases(self, package: str) -> tuple[str, ...]:
+        """Return the recorded releases of a package, oldest first."""
+        return tuple(self._index["versions"].get(package, ()))
+
+    def nearest_release(self, package: str, version: str) -> str:
+        """Return the newest recorded release that is not after *version*, else the oldest one."""
+        releases = self.releases(package)
+        earlier = [item for item in releases if version_key(item) <= version_key(version)]
+        return earlier[-1] if earlier else releases[0]
+
+    def transformers_of(self, version: str) -> str:
+        """Return a release of transformers that was current when TRL *version* appeared."""
+        value = self.fact("transformers_of_the_time", version).value
+        assert isinstance(value, str), "the compiled index holds release numbers as text"
+        return value
+
+    def names_in(self, version: str, owner: str) -> frozenset[str]:
+        """Return what the constructor of *owner* takes in the recorded release nearest *version*.
+
+        For `trl.SFTConfig` the class's own fields; those it inherits from transformers are under
+        `transformers.TrainingArguments`.
+        """
+        package = owner.partition(".")[0]
+        position = self.releases(package).index(self.nearest_release(package, version))
+        table: dict[str, list[int]] = self._index["surface"].get(owner, {})
+        return frozenset(name for name, positions in table.items() if position in positions)
+
+    def fact(self, name: str, version: str) -> Fact:
+        """Return what holds in *version*, a release of the fact's own package.
+
+        Raises:
+            KeyError: there is no fact of that name.
+        """
+        for value, since, until, note, source in self._index["facts"][name]:
+            after_start = since is None or version_key(since) <= version_key(version)
+            if after_start and (until is None or version_key(version) < version_key(until)):
+                return Fact(
+                    name=name, value=value, since=since, until=until, note=note, source=source
+                )
+        raise AssertionError(f"{name} has a gap at {version}: the schema forbids it")
+
+    def facts(self, version: str, transformers: str | None = None) -> dict[str, Fact]:
+        """Return every fact by name, for TRL *version*.
+
+        Args:
+            version: release of TRL.
+            transformers: release of transformers; where it is not known, one of the time of
+                *version*.
+        """
+        other = transformers or self.transformers_of(version)
+        return {
+            name: self.fact(name, version if package == "trl" else other)
+            for name, package in self._index["fact_packages"].items()
+        }
+
+    @cached_property
+    def target(self) -> dict[str, Signature]:
+        """Return the calls of the `mint` client that emitted scripts may make, by name."""
+        return {
+            name: Signature(
+                id=name,
+                kind=kind,
+                parameters=tuple((parameter, default) for parameter, default in parameters),
+                returns=returns,
+                note=note,
+            )
+            for name, (kind, parameters, returns, note) in self._index["target"].items()
+        }
+
+    @property
+    def target_release(self) -> str:
+        """Return the release of the client whose signatures `target` holds."""
+        release: str = self._index["target_release"]
+        return release
+
+    def _candidates(self, name: str) -> Iterator[str]:
+        canonical = self.canonical(name)
+        yield name
+        yield canonical
+        head = canonical.rpartition(".")[0]
+        while head:
+            yield f"{head}.*"
+            head = head.rpartition(".")[0]
+
+    def _pick(self, name: str, version: str | None) -> Row | None:
+        rows = [_build_row(name, entry) for entry in self._rows[name]]
+        if version is None:
+            return max(rows, key=lambda row: version_key(row.since) if row.since else (0,))
+        return next((row for row in rows if row.exists_in(version)), None)
+
+
+def _build_row(name: str, values: list[Any]) -> Row:
+    since, until, defaults, to, fidelity, code, transform, neutral, unit, note, pitfall, source = (
+        values
+    )
+    return Row(
+        id=name,
+        since=since,
+        until=until,
+        defaults=tuple((release, literal) for release, literal in defaults),
+        to=to,
+        fidelity=Fidelity(fidelity),
+        code=code,
+        transform=transform,
+        neutral=tuple(neutral),
+        unit=unit,
+        note=note,
+        pitfall=pitfall,
+        source=source,
+    )

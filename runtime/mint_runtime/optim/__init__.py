@@ -1,0 +1,1 @@
+"""Optimizers with the parameters the API names."""

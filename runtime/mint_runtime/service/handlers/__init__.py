@@ -1,0 +1,34 @@
+"""The endpoints by the names that `wire.routes` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mint_runtime.service.call import Endpoint
+from mint_runtime.service.handlers import (
+    archive,
+    checkpoints,
+    futures,
+    health,
+    loading,
+    models,
+    runs,
+    sampling,
+    saving,
+    sessions,
+    training,
+)
+
+ENDPOINTS: Mapping[str, Endpoint] = {
+    **health.ENDPOINTS,
+    **sessions.ENDPOINTS,
+    **models.ENDPOINTS,
+    **training.ENDPOINTS,
+    **saving.ENDPOINTS,
+    **loading.ENDPOINTS,
+    **sampling.ENDPOINTS,
+    **futures.ENDPOINTS,
+    **runs.ENDPOINTS,
+    **checkpoints.ENDPOINTS,
+    **archive.ENDPOINTS,
+}

@@ -1,0 +1,28 @@
+"""What the service can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """Settings of one server."""
+
+    state_dir: Path
+    api_key: str | None = None
+    """None accepts every key that a client can send."""
+    max_body_bytes: int = 512 * _MIB
+    long_poll_s: float = 25.0
+    """Clients give up after 45 seconds, so a longer wait would only hold connections."""
+    result_lifetime_s: float = 3600.0
+    """How long a result can be fetched after it exists."""
+    session_timeout_s: float = 6 * 3600.0
+    """Silence after which the adapters of a session are dropped.
+
+    Clients send a sign of life every 10 seconds.
+    """
+    archive_link_s: float = 900.0

@@ -1,0 +1,4 @@
+"""Bytes to messages and back, as the published clients speak them.
+
+No state, no torch, nothing else of ours.
+"""

@@ -1,0 +1,117 @@
+"""Tiny models, datums and engines for the runtime's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mint_runtime.engine.commands import Array, CreateModel, Datum, LoraSpec, OptimStep, TrainStep
+from mint_runtime.engine.local import LocalEngine
+from mint_runtime.engine.models import ModelTable, TrainedModel
+from mint_runtime.engine.settings import EngineSettings
+from mint_runtime.model.load import BaseModel, load_base_model
+from mint_runtime.model.lora import Adapter
+from mint_runtime.tiny_model import build_tiny_model
+
+NAME = "tiny"
+VOCAB_SIZE = 512
+ADAM = {
+    "learning_rate": 1e-2,
+    "beta1": 0.9,
+    "beta2": 0.95,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "grad_clip_norm": 0.0,
+}
+
+
+def build_small(directory: Path, architecture: str = "qwen3") -> Path:
+    """Write the model most tests use and return its folder."""
+    build_tiny_model(directory, vocab_size=VOCAB_SIZE, architecture=architecture)
+    return directory
+
+
+def load(directory: Path, name: str = NAME) -> BaseModel:
+    """Load a base model in float32 on the CPU."""
+    return load_base_model(name, str(directory), device="cpu", dtype="float32")
+
+
+def settings(directory: Path, **changes: object) -> EngineSettings:
+    """Return settings that serve `directory` as `tiny`."""
+    return EngineSettings(**{"base_models": ((NAME, str(directory)),), **changes})  # type: ignore[arg-type]
+
+
+@contextmanager
+def running_engine(directory: Path, **changes: object) -> Iterator[LocalEngine]:
+    """Yield an engine that is closed afterwards."""
+    engine = LocalEngine(settings(directory, **changes))
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def table(base: BaseModel, **changes: object) -> ModelTable:
+    """Return an empty table over one base model."""
+    return ModelTable(settings=settings(Path(base.source), **changes), bases={base.name: base})
+
+
+def trained(base: BaseModel, *, rank: int = 4, seed: int = 0, **lora: bool) -> TrainedModel:
+    """Return a model whose B matrices are not zero, so that every matrix has a gradient."""
+    models = table(base)
+    spec = LoraSpec(rank=rank, seed=seed, **lora)
+    models.create(CreateModel(model_id="m", base_model=base.name, lora=spec))
+    model = models.model("m")
+    shake(model.adapter, seed)
+    return model
+
+
+def shake(adapter: Adapter, seed: int = 0) -> None:
+    """Give the B matrices small random values."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        for pair in adapter.pairs.values():
+            pair.b_OR.normal_(std=0.05, generator=generator)
+
+
+def datum(length: int, seed: int, **inputs: Array) -> Datum:
+    """Return random tokens and targets, and signed random weights unless other inputs are given."""
+    rng = np.random.default_rng(seed)
+    tokens, target = rng.integers(0, VOCAB_SIZE, (2, length))
+    values: dict[str, Array] = {"target_tokens": target, **inputs}
+    if not inputs:
+        values["weights"] = rng.normal(size=length).astype(np.float32)
+    return Datum(tokens=tokens, inputs=values)
+
+
+def step(*data: Datum, loss_fn: str = "cross_entropy", backward: bool = True) -> TrainStep:
+    """Return a training step of the model called `m`."""
+    return TrainStep(model_id="m", data=data, loss_fn=loss_fn, backward=backward)
+
+
+def optim(**changes: float) -> OptimStep:
+    """Return an optimizer step of the model called `m`."""
+    return OptimStep(model_id="m", **{**ADAM, **changes})
+
+
+def gradient(model: TrainedModel) -> dict[str, torch.Tensor]:
+    """Return a copy of the accumulated gradient by tensor name."""
+    return {
+        name: tensor.grad.clone()
+        for name, tensor in model.adapter.named_tensors().items()
+        if tensor.grad is not None
+    }
+
+
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the norm of the difference over the norm of what is expected."""
+    return float((found - expected).norm() / expected.norm())
+
+
+def worst_error(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
+    """Return the largest relative error over tensors of the same names."""
+    assert found.keys() == expected.keys()
+    return max(relative_error(found[name], expected[name]) for name in expected)
