@@ -88,7 +88,7 @@ def run(scripts: Sequence[Script], job: Job, report: Callable[[Landing], None]) 
 def migrate_path(path: Path, options: Options) -> tuple[Outcome, str]:
     """Return the outcome of one file, and the traceback where it ended in a failure of ours."""
     source = files.read(path)
-    if isinstance(source, Failed):
+    if not isinstance(source, Source):
         return source, ""
     if is_our_output(source.text):
         reason = "mint-migrate wrote this script; it is not migrated again"

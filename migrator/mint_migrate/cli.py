@@ -1,4 +1,4 @@
-"""The command line: which command is meant, its options, its exit status.
+"""The command line: which command is meant, and its exit status.
 
 Each command imports what it needs when it runs, so that `--help` and `ask` pay for neither libcst
 nor rich. If the first argument is a command or a global option it runs; otherwise `migrate` is
@@ -8,320 +8,305 @@ meant, and a file called `run` is `./run`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
+from mint_migrate import __version__, cli_options
+from mint_migrate.cli_options import EXIT_STATUS, STREAMS, Parser
 
-from mint_migrate import __version__
+GLOBAL_OPTIONS = ("-h", "--help", "--version")
+_WITH_REST = ("run", "verify")
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
-EXIT_STATUS = (
-    "Exit status: 0 nothing is left for a person (also: no source framework is used); "
-    "1 something needs a person, or `--check` would change something or found a TODO, or `ask` "
-    "found nothing, or `verify` found a difference; 2 usage error, an input that is missing or "
-    "does not parse, or a failure. A directory gives the highest of its files."
-)
-STREAMS = "Results go to stdout; progress, findings and summaries go to stderr."
-GLOBAL_OPTIONS = frozenset({"--help", "-h", "--version"})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command: what it is for, what it takes, what it does."""
 
-app = typer.Typer(
-    name="mint-migrate",
-    help="Turn LLM post-training scripts into MinT scripts, and say what happened to every argument."
-    "\n\n`mint-migrate train.py` is short for `mint-migrate migrate train.py`.",
-    epilog=f"{EXIT_STATUS}\n\n{STREAMS}",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    # Rich help would cost every command the import of rich.
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Scripts or directories.")]
-JsonOrText = Annotated[
-    str, typer.Option("--format", metavar="text|json", help="What stdout carries.")
-]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List the exact items, too.")]
+    name: str
+    summary: str
+    """For the list of commands."""
+    description: str
+    declare: cli_options.Declare
+    execute: Callable[[Namespace], int]
+    """Takes the parsed options and returns the exit status."""
+    epilog: str = ""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    arguments = with_command(list(sys.argv[1:] if argv is None else argv))
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             # A terminal that cannot show a character of the user's script must not end the run.
             reconfigure(errors="backslashreplace")
-    app(args=arguments, prog_name="mint-migrate")
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
-def with_command(argv: list[str]) -> list[str]:
-    """Return *argv* with `migrate` in front where no command and no global option is."""
-    if not argv or argv[0] in GLOBAL_OPTIONS or argv[0] in command_names():
-        return argv
-    return ["migrate", *argv]
+def run(argv: Sequence[str]) -> int:
+    """Run the command that *argv* means and return its exit status.
+
+    Raises:
+        SystemExit: help was asked for, or the options cannot be parsed.
+    """
+    if not argv or argv[0] in GLOBAL_OPTIONS:
+        return _run_global(argv)
+    arguments, rest = list(argv), ()
+    by_name = {command.name: command for command in COMMANDS}
+    if arguments[0] not in by_name:
+        _refuse_misspelled_command(arguments[0])
+        arguments.insert(0, "migrate")
+    command = by_name[arguments.pop(0)]
+    if command.name in _WITH_REST:
+        arguments, rest = split_rest(arguments)
+    options = parser_of(command).parse_intermixed_args(arguments)
+    if rest:
+        options.rest = rest
+    return _execute(command, options)
 
 
-def command_names() -> tuple[str, ...]:
-    """Return the names of the commands."""
-    return tuple(info.name for info in app.registered_commands if info.name)
+def split_rest(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return what stands before the first `--` and, whatever it looks like, what follows."""
+    if "--" not in arguments:
+        return list(arguments), ()
+    position = list(arguments).index("--")
+    return list(arguments[:position]), tuple(arguments[position + 1 :])
 
 
-def _finish(action: Callable[[], int]) -> None:
-    """Run *action* and exit with its status; an error of ours is told in its own words, status 2."""
+def parser_of(command: Command) -> Parser:
+    """Return the parser of *command*."""
+    parser = Parser(command.name, command.description, command.epilog)
+    command.declare(parser)
+    return parser
+
+
+def global_parser() -> Parser:
+    """Return the parser of the program itself, whose help lists the commands."""
+    listed = "\n".join(f"  {each.name:9} {each.summary}" for each in COMMANDS)
+    parser = Parser(
+        "",
+        "Turn LLM post-training scripts into MinT scripts, and say what happened to every "
+        "argument.\n\n`mint-migrate train.py` is short for `mint-migrate migrate train.py`; "
+        "`mint-migrate COMMAND --help` lists the options of a command.",
+    )
+    parser.usage = "mint-migrate [COMMAND] ..."
+    parser.epilog = "\n\n".join(
+        [f"commands:\n{listed}", cli_options.paragraphs(EXIT_STATUS), STREAMS]
+    )
+    parser.add_argument("--version", action="version", version=f"mint-migrate {__version__}")
+    return parser
+
+
+def _run_global(argv: Sequence[str]) -> int:
+    parser = global_parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        return 2
+    parser.parse_args(argv[:1])
+    return 0
+
+
+def _refuse_misspelled_command(word: str) -> None:
+    """Exit with a suggestion where *word* names no file and is nearly a command."""
+    if not word.isidentifier() or Path(word).exists():
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, [command.name for command in COMMANDS], n=1)
+    if near:
+        global_parser().error(f"there is no command or file `{word}`; is `{near[0]}` meant?")
+
+
+def _execute(command: Command, options: Namespace) -> int:
+    """Run *command*; an error of ours is told in its own words and gives status 2."""
     from mint_migrate import console
     from mint_migrate.errors import MigrateError
 
     try:
-        status = action()
+        return command.execute(options)
     except MigrateError as error:
         console.err_error(error)
-        status = 2
-    raise typer.Exit(status)
+        return 2
+    except KeyboardInterrupt:
+        console.err("interrupted")
+        return 130
 
 
-@app.callback()
-def _global(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the release and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    """Take the global options."""
-    if version:
-        sys.stdout.write(f"mint-migrate {__version__}\n")
-        raise typer.Exit
-
-
-@app.command(
-    "migrate",
-    epilog=EXIT_STATUS,
-    short_help="Write <stem>_mint.py beside each script; show the diff and the decisions.",
-)
-def _migrate(
-    paths: Paths,
-    diff: Annotated[bool, typer.Option("--diff", help="Print the diff; write nothing.")] = False,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Write nothing; exit 1 if something would change or a TODO is left."
-        ),
-    ] = False,
-    in_place: Annotated[
-        bool,
-        typer.Option("--in-place", help="Replace the script; git must be clean, or --force."),
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Overwrite an edited output, or uncommitted work in place."),
-    ] = False,
-    report: Annotated[
-        list[str] | None,
-        typer.Option("--report", metavar="md|json", help="Write a report, too. Repeatable."),
-    ] = None,
-    format_: JsonOrText = "text",
-    source_version: Annotated[
-        str | None,
-        typer.Option(metavar="trl==X.Y.Z", help="Release the script was written for."),
-    ] = None,
-    num_processes: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Training processes the launcher started.")
-    ] = 1,
-    base_model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Base model to train instead.")
-    ] = None,
-    scale_lr: Annotated[
-        bool,
-        typer.Option("--scale-lr", help="Scale the learning rate of a full fine-tuning for LoRA."),
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Approximate items count as work for a person.")
-    ] = False,
-    jobs: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Files migrated at the same time.")
-    ] = 1,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "-o", metavar="DIR|FILE|-", help="Write there instead; `-` is standard output."
-        ),
-    ] = None,
-    verbose: Verbose = False,
-) -> None:
-    """Write <stem>_mint.py beside each script; show the diff and what became of every argument.
-
-    The scripts are read, never executed. Outputs that were edited are not overwritten without
-    --force; what --in-place replaces can be brought back with `mint-migrate undo`.
-    """
+def _migrate(options: Namespace) -> int:
     from mint_migrate.cli_migrate import Arguments, migrate
 
-    arguments = Arguments(
-        paths=tuple(paths),
-        diff=diff,
-        check=check,
-        in_place=in_place,
-        force=force,
-        reports=tuple(report or ()),
-        format=format_,
-        source_version=source_version,
-        num_processes=num_processes,
-        base_model=base_model,
-        scale_lr=scale_lr,
-        strict=strict,
-        num_jobs=jobs,
-        output=output,
-        verbose=verbose,
+    return migrate(
+        Arguments(
+            paths=tuple(options.paths),
+            diff=options.diff,
+            check=options.check,
+            in_place=options.in_place,
+            force=options.force,
+            reports=tuple(options.report),
+            format=options.format,
+            source_version=options.source_version,
+            num_processes=options.num_processes,
+            base_model=options.base_model,
+            scale_lr=options.scale_lr,
+            strict=options.strict,
+            num_jobs=options.jobs,
+            output=options.output,
+            verbose=options.verbose,
+        )
     )
-    _finish(lambda: migrate(arguments))
 
 
-@app.command("run", short_help="Start the runtime and run a converted script on it.")
-def _run(
-    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A converted script.")],
-    args: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- ARGS]", help="Arguments of the script.")
-    ] = None,
-    tiny: Annotated[
-        bool, typer.Option("--tiny", help="Use tiny random models and stand-in data.")
-    ] = False,
-    base_model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=DIR", help="Folder of a base model. Repeatable."),
-    ] = None,
-    state_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the checkpoints there.")
-    ] = None,
-) -> None:
-    """Start the bundled runtime on a free loopback port and run a converted script on it.
-
-    The script is executed. Its exit status is passed on; the runtime is stopped whatever happens.
-    """
+def _run(options: Namespace) -> int:
     from mint_migrate.cli_bridge import run
 
-    _finish(
-        lambda: run(
-            script,
-            tuple(args or ()),
-            tiny=tiny,
-            base_models=tuple(base_model or ()),
-            state_dir=state_dir,
-        )
+    return run(
+        options.script,
+        options.rest,
+        tiny=options.tiny,
+        base_models=options.base_model,
+        state_dir=options.state_dir,
     )
 
 
-@app.command("verify", short_help="Train original and converted side by side and compare.")
-def _verify(
-    script: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The original script.")],
-    rest: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CONVERTED] [-- ARGS]", help="The converted script; arguments of both."
-        ),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Optimizer steps.")] = 20,
-    base_model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Model for both sides; else a tiny one.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Data for both sides; else synthetic.")
-    ] = None,
-    format_: JsonOrText = "text",
-) -> None:
-    """Train the original and the converted script side by side and compare them step by step.
-
-    Both scripts are executed, in scratch copies of their folder and without network.
-    """
+def _verify(options: Namespace) -> int:
     from mint_migrate.cli_bridge import verify
 
-    _finish(
-        lambda: verify(
-            script,
-            tuple(rest or ()),
-            num_steps=steps,
-            base_model=base_model,
-            data=data,
-            format_=format_,
-        )
+    return verify(
+        options.original,
+        options.converted,
+        options.rest,
+        num_steps=options.steps,
+        base_model=options.base_model,
+        data=options.data,
+        plot=options.plot,
+        format_=options.format,
     )
 
 
-@app.command("ask", short_help="Answer a question from the mapping tables.")
-def _ask(
-    question: Annotated[list[str], typer.Argument(metavar="QUESTION", help="In your words.")],
-    format_: JsonOrText = "text",
-) -> None:
-    """Answer from the mapping tables, with sources; "not found" names the nearest entries."""
+def _ask(options: Namespace) -> int:
     from mint_migrate.cli_answers import ask
 
-    _finish(lambda: ask(" ".join(question), format_=format_))
+    return ask(" ".join(options.question), format_=options.format)
 
 
-@app.command("explain", short_help="Explain a code such as MM203.")
-def _explain(
-    code: Annotated[str, typer.Argument(metavar="MMnnn", help="A code from a report.")],
-    format_: JsonOrText = "text",
-) -> None:
-    """Print the page of a code: what is found, what is written, what is lost, what to do."""
+def _explain(options: Namespace) -> int:
     from mint_migrate.cli_answers import explain
 
-    _finish(lambda: explain(code, format_=format_))
+    return explain(options.code, format_=options.format)
 
 
-@app.command("mappings", short_help="Show the mapping tables, or one symbol's rows.")
-def _mappings(
-    symbol: Annotated[
-        str | None, typer.Argument(metavar="[SYMBOL]", help="Such as trl.SFTConfig.packing.")
-    ] = None,
-    format_: JsonOrText = "text",
-) -> None:
-    """Show what becomes of a symbol of a source framework, or list the tables."""
+def _mappings(options: Namespace) -> int:
     from mint_migrate.cli_answers import mappings
 
-    _finish(lambda: mappings(symbol, format_=format_))
+    return mappings(options.symbol, format_=options.format)
 
 
-@app.command("todo", short_help="List what the outputs still ask of a person.")
-def _todo(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]", help="Default: this directory.")
-    ] = None,
-    format_: JsonOrText = "text",
-) -> None:
-    """List the `TODO[mint-migrate MMnnn]` markers; exit 1 while one is left."""
+def _todo(options: Namespace) -> int:
     from mint_migrate.cli_files import todo
 
-    _finish(lambda: todo(tuple(paths or (Path(),)), format_=format_))
+    return todo(tuple(options.paths) or (Path(),), format_=options.format)
 
 
-@app.command("undo", short_help="Restore what the last --in-place run replaced.")
-def _undo(
-    path: Annotated[
-        Path | None, typer.Argument(metavar="[PATH]", help="A file, or a project's directory.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Restore files that were edited since, too.")
-    ] = False,
-) -> None:
-    """Restore what the last run replaced: --in-place, or --force over an edited output."""
+def _undo(options: Namespace) -> int:
     from mint_migrate.cli_files import undo
 
-    _finish(lambda: undo(path or Path(), force=force))
+    return undo(options.path, force=options.force)
 
 
-@app.command("schema", short_help="Print the JSON Schema of the report.")
-def _schema() -> None:
-    """Print the JSON Schema of `--format json` and `--report json`."""
+def _schema(_options: Namespace) -> int:
     from mint_migrate.cli_files import schema
 
-    _finish(schema)
+    return schema()
 
 
-@app.command("doctor", short_help="Show versions, and what is missing for which command.")
-def _doctor(format_: JsonOrText = "text") -> None:
-    """Show versions, and what is missing for which command; exit 1 if something is."""
+def _doctor(options: Namespace) -> int:
     from mint_migrate.cli_doctor import doctor
 
-    _finish(lambda: doctor(format_=format_))
+    return doctor(format_=options.format)
+
+
+COMMANDS = (
+    Command(
+        name="migrate",
+        summary="write <stem>_mint.py beside each script; show diff and decisions",
+        description="Write <stem>_mint.py beside each script, and show the diff and what became "
+        "of every argument.\n\nThe scripts are read, never executed. Outputs that were edited are "
+        "not overwritten without --force; what --in-place replaces can be brought back with "
+        "`mint-migrate undo`.",
+        declare=cli_options.migrate,
+        execute=_migrate,
+        epilog=EXIT_STATUS,
+    ),
+    Command(
+        name="run",
+        summary="start the runtime and run a converted script on it",
+        description="Start the bundled runtime on a free loopback port and run a converted script "
+        "on it.\n\nThe script is executed. Its exit status is passed on; the runtime is stopped "
+        "whatever happens.",
+        declare=cli_options.run,
+        execute=_run,
+    ),
+    Command(
+        name="verify",
+        summary="train original and converted side by side and compare",
+        description="Train the original and the converted script side by side and compare them "
+        "step by step.\n\nBoth scripts are executed, in scratch copies of their folder and without "
+        "network. Exit status: 0 equal, 1 differs, 2 could not run.",
+        declare=cli_options.verify,
+        execute=_verify,
+    ),
+    Command(
+        name="ask",
+        summary="answer a question from the mapping tables",
+        description="Answer from the mapping tables, with sources. What they do not hold is "
+        '"not found", with the nearest entries, and exit status 1.',
+        declare=cli_options.ask,
+        execute=_ask,
+    ),
+    Command(
+        name="explain",
+        summary="explain a code such as MM203",
+        description="Print the page of a code: what is found, what is written, what is lost, what "
+        "to do.",
+        declare=cli_options.explain,
+        execute=_explain,
+    ),
+    Command(
+        name="mappings",
+        summary="show what becomes of a symbol, or list the tables",
+        description="Show what becomes of a symbol of a source framework, or list the tables.",
+        declare=cli_options.mappings,
+        execute=_mappings,
+    ),
+    Command(
+        name="todo",
+        summary="list what the outputs still ask of a person",
+        description="List the `TODO[mint-migrate MMnnn]` markers; exit status 1 while one is left.",
+        declare=cli_options.todo,
+        execute=_todo,
+    ),
+    Command(
+        name="undo",
+        summary="restore what the last --in-place run replaced",
+        description="Restore what the last run replaced: --in-place, or --force over an edited "
+        "output.",
+        declare=cli_options.undo,
+        execute=_undo,
+    ),
+    Command(
+        name="schema",
+        summary="print the JSON Schema of the report",
+        description="Print the JSON Schema of `--format json` and `--report json`.",
+        declare=cli_options.schema,
+        execute=_schema,
+    ),
+    Command(
+        name="doctor",
+        summary="show versions, and what is missing for which command",
+        description="Show versions, and what is missing for which command; exit status 1 if "
+        "something is.",
+        declare=cli_options.doctor,
+        execute=_doctor,
+    ),
+)

@@ -10,6 +10,7 @@ from pathlib import Path
 from mint_migrate import console, files, journal
 from mint_migrate.gather import walk
 from mint_migrate.model.outcome import Failed
+from mint_migrate.model.source import Source
 from mint_migrate.todo import Todo, find_todos
 
 
@@ -20,15 +21,15 @@ def todo(paths: Sequence[Path], *, format_: str = "text") -> int:
     failures: list[Failed] = []
     for path in _scripts(paths):
         source = files.read(path)
-        if not isinstance(source, Failed):
+        if isinstance(source, Source):
             found += [(source.path, marker) for marker in find_todos(source.text)]
-        elif path in paths:
+        elif isinstance(source, Failed) and path in paths:
             failures.append(source)
     if format_ == "json":
         console.out(json.dumps([_as_dict(*each) for each in found], indent=2) + "\n")
     else:
-        for path, marker in found:
-            place = f"{path}:{marker.line}:{marker.column}"
+        for shown, marker in found:
+            place = f"{shown}:{marker.line}:{marker.column}"
             console.out(f"{place}: {marker.code} {marker.message}\n")
     for failed in failures:
         console.err_failed(failed)

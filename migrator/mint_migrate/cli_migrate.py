@@ -11,10 +11,11 @@ from mint_migrate import __version__, batch, console, files
 from mint_migrate.batch import Job, Landing, Mode
 from mint_migrate.errors import UsageError, WriteError
 from mint_migrate.gather import Gathered, gather
-from mint_migrate.model.outcome import Failed, Migrated
+from mint_migrate.model.outcome import Failed, Migrated, Skipped
 from mint_migrate.model.report import Report
 from mint_migrate.model.source import Options
 from mint_migrate.report.build import Entry, build, exit_status
+from mint_migrate.suppress import suppressions
 from mint_migrate.tables.versions import version_key
 
 REPORTS = ("md", "json")
@@ -60,13 +61,13 @@ def migrate(arguments: Arguments) -> int:
     for failed in gathered.failures:
         console.err_failed(failed)
     landings = batch.run(gathered.scripts, job, lambda landing: _tell(landing, arguments))
-    report = _report(arguments, gathered.failures, landings)
-    _show(report, arguments)
     if gathered.num_passed_over:
         noun = "script uses" if gathered.num_passed_over == 1 else "scripts use"
-        console.err(f"{gathered.num_passed_over} more {noun} no source framework")
-    written = _write_reports(arguments, landings) if arguments.reports else 0
-    return max(written, _status(arguments, gathered, landings, report))
+        console.err(f"{gathered.num_passed_over} {noun} no source framework")
+    status = _write_reports(arguments, landings) if arguments.reports else 0
+    report = _report(arguments, gathered.failures, landings)
+    _show(report, arguments)
+    return max(status, _status(arguments, gathered, landings, report))
 
 
 def check_arguments(arguments: Arguments) -> None:
@@ -167,16 +168,20 @@ def _tell(landing: Landing, arguments: Arguments) -> None:
         if landing.trace and arguments.verbose:
             console.err(landing.trace.rstrip())
         return
+    if isinstance(landing.outcome, Migrated):
+        _tell_suppressions(landing.outcome, verbose=arguments.verbose)
     if arguments.check:
         _tell_check(landing)
-        return
-    if arguments.to_stdout:
+    elif arguments.to_stdout:
         if isinstance(landing.outcome, Migrated) and landing.text:
             console.out_bytes(files.encode(landing.text, landing.outcome.source))
-        return
-    if arguments.diff:
+    elif arguments.diff:
         _out_diff(landing, arguments)
-        return
+    else:
+        _tell_written(landing, arguments)
+
+
+def _tell_written(landing: Landing, arguments: Arguments) -> None:
     if landing.refusal is not None:
         console.err_failed(landing.refusal)
     elif landing.change == "unchanged" and landing.text:
@@ -191,6 +196,22 @@ def _out_diff(landing: Landing, arguments: Arguments) -> None:
         console.out_diff(landing.diff)
 
 
+def _tell_suppressions(migrated: Migrated, *, verbose: bool) -> None:
+    """Warn of `mint-migrate:` comments that cannot be read; list the unused ones when asked to."""
+    comments = suppressions(migrated.source.text)
+    path = migrated.source.path
+    for misread in comments.misread:
+        console.err(
+            f"{path}:{misread.line}:{misread.column}: comment not understood: {misread.message}"
+        )
+    if not verbose:
+        return
+    items = [(each.code, each.found.span) for each in migrated.decisions if each.code]
+    for unused in comments.unused(items):
+        listed = ",".join(unused.codes)
+        console.err(f"{path}:{unused.line}:1: `ignore[{listed}]` accepts nothing and can go")
+
+
 def _tell_check(landing: Landing) -> None:
     source = landing.outcome.source.path if isinstance(landing.outcome, Migrated) else ""
     if landing.change in ("new", "changed"):
@@ -198,7 +219,8 @@ def _tell_check(landing: Landing) -> None:
         console.err(f"{source}: would {verb} {landing.output}")
     if landing.change == "edited":
         console.err(f"{source}: {landing.output} was edited since it was written; not compared")
-    place = landing.output or getattr(landing.outcome, "path", "")
+    skipped = landing.outcome.path if isinstance(landing.outcome, Skipped) else ""
+    place = landing.output or skipped
     if landing.change in ("", "edited", "unchanged"):
         for todo in landing.todos:
             console.err(f"{place}:{todo.line}:{todo.column}: {todo.code} {todo.message}")
@@ -216,10 +238,16 @@ def _entry(arguments: Arguments, landing: Landing) -> Entry:
     writes = not (arguments.check or arguments.diff or arguments.to_stdout)
     return Entry(
         outcome=landing.outcome,
-        output=None if landing.output is None else os.fspath(landing.output),
+        output=_place(arguments, landing),
         diff=landing.diff if arguments.diff else "",
         refusal=landing.refusal if writes else None,
     )
+
+
+def _place(arguments: Arguments, landing: Landing) -> str | None:
+    if arguments.to_stdout:
+        return "standard output"
+    return None if landing.output is None else os.fspath(landing.output)
 
 
 def _show(report: Report, arguments: Arguments) -> None:

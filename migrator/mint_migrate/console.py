@@ -45,6 +45,13 @@ def out_diff(diff: str) -> None:
     Console(highlight=False).print(colored(diff), end="", soft_wrap=True)
 
 
+def out_console() -> Console:
+    """Return a console on stdout, for tables."""
+    from rich.console import Console
+
+    return Console(highlight=False, emoji=False)
+
+
 def err_console() -> Console:
     """Return a console on stderr; it respects `NO_COLOR`, `COLUMNS` and pipes."""
     from rich.console import Console

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from mint_migrate.errors import UsageError, WriteError
-from mint_migrate.model.outcome import Failed
+from mint_migrate.model.outcome import Failed, Skipped
 from mint_migrate.model.source import Source, Span
 from mint_migrate.stamp import was_edited
 
@@ -25,11 +25,11 @@ _ENCODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
 _UTF8_NAMES = frozenset({b"utf-8", b"utf8", b"utf-8-sig", b"u8", b"ascii", b"us-ascii"})
 
 
-def read(path: str | Path) -> Source | Failed:
-    """Return the script at *path*, or the reason it cannot be one: MM101 to MM104.
+def read(path: str | Path) -> Source | Failed | Skipped:
+    """Return the script at *path*, or why there is none: MM102 to MM105.
 
-    MM101 missing or unreadable, MM102 empty, MM103 not UTF-8 (with the place of the first bad
-    byte), MM104 not Python (its suffix, or a NUL byte).
+    Failed: MM102 not UTF-8, with the place of the first bad byte; MM104 not Python, by its suffix
+    or a NUL byte; MM105 missing or unreadable. Skipped: MM103 empty.
     """
     shown = os.fspath(path)
     if Path(path).suffix != ".py" and Path(path).is_file():
@@ -46,12 +46,12 @@ def read(path: str | Path) -> Source | Failed:
     return parse(shown, content)
 
 
-def parse(path: str, content: bytes) -> Source | Failed:
+def parse(path: str, content: bytes) -> Source | Failed | Skipped:
     """Return *content* as a `Source` that shows as *path*; see `read`."""
     has_bom = content.startswith(BOM)
     body = content[len(BOM) :] if has_bom else content
     if not body.strip():
-        return _failed(path, "MM102", "the file is empty")
+        return Skipped(path=path, code="MM103", reason="the file is empty")
     if b"\x00" in body and not body.startswith(_UTF16_BOMS):
         return _failed(
             path,
@@ -97,7 +97,7 @@ def write(path: Path, content: bytes, *, mode: int | None = None) -> bool:
         _replace(target, content, mode)
     except OSError as error:
         raise WriteError(
-            f"cannot write: {error.strerror or error}", "MM115", os.fspath(path)
+            f"cannot write: {error.strerror or error}", "MM114", os.fspath(path)
         ) from error
     return True
 
@@ -144,7 +144,7 @@ def refusal(path: Path) -> Failed | None:
     found = parse(os.fspath(path), path.read_bytes()) if path.is_file() else None
     if isinstance(found, Source) and not was_edited(found.text):
         return None
-    if isinstance(found, Failed) and found.code == "MM102":
+    if isinstance(found, Skipped):
         return None
     return Failed(
         path=os.fspath(path),
@@ -163,7 +163,7 @@ def _decode(path: str, body: bytes) -> str | Failed:
         found = "UTF-16" if body.startswith(_UTF16_BOMS) else f"byte 0x{body[error.start]:02x}"
         return _failed(
             path,
-            "MM103",
+            "MM102",
             f"this is not UTF-8: {found} at line {line}, column {column}",
             hint="save the file as UTF-8",
             span=Span(line=line, column=column, end_line=line, end_column=column + 1),
@@ -173,7 +173,7 @@ def _decode(path: str, body: bytes) -> str | Failed:
         name = declared.decode()
         return _failed(
             path,
-            "MM103",
+            "MM102",
             f"the file declares the encoding `{name}`; only UTF-8 is read",
             hint="save the file as UTF-8 and remove the declaration",
         )
@@ -187,7 +187,7 @@ def _unreadable(path: str, error: OSError) -> Failed:
         PermissionError: "the file may not be read",
     }
     reason = reasons.get(type(error), f"the file cannot be read: {error.strerror or error}")
-    return _failed(path, "MM101", reason)
+    return _failed(path, "MM105", reason)
 
 
 def _failed(

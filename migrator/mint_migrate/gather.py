@@ -41,7 +41,7 @@ class Gathered:
 def gather(paths: Sequence[Path]) -> Gathered:
     """Return the scripts of *paths*, each once, in the order given and sorted within a folder.
 
-    A path that does not exist ends as MM101, a folder without any script as MM105.
+    A path that does not exist ends as MM105, a folder without any script as MM106.
     """
     scripts: dict[Path, Script] = {}
     failures: list[Failed] = []
@@ -55,7 +55,7 @@ def gather(paths: Sequence[Path]) -> Gathered:
             failures.append(
                 Failed(
                     path=os.fspath(path),
-                    code="MM105",
+                    code="MM106",
                     reason="the directory holds no Python script",
                     hint="hidden folders, environments and installed packages are not searched",
                 )

@@ -67,7 +67,7 @@ def undo(path: Path, *, force: bool = False) -> tuple[Path, ...]:
         force: restore a file although it was edited after the run.
 
     Raises:
-        JournalError: there is no such run (MM114), or a file was edited since (MM113); nothing is
+        JournalError: MM113: there is no such run, or a file was edited since; nothing is
             restored then.
         WriteError: a file cannot be written.
     """
@@ -77,7 +77,7 @@ def undo(path: Path, *, force: bool = False) -> tuple[Path, ...]:
     if run is None:
         subject = f"no run replaced `{path}`" if wanted else f"no run to undo in `{root}`"
         raise JournalError(
-            subject, "MM114", hint="`mint-migrate --in-place` records what it replaces"
+            subject, "MM113", hint="`mint-migrate --in-place` records what it replaces"
         )
     entries = _entries(run)
     chosen = [entry for entry in entries if wanted in (None, entry.path)]
@@ -156,7 +156,7 @@ def _entries(run: Path) -> list[_Entry]:
     if manifest.get("version") != _VERSION:
         raise JournalError(
             f"the journal has version {manifest.get('version')}; this release reads {_VERSION}",
-            "MM114",
+            "MM113",
             os.fspath(run),
         )
     return [_Entry(**entry) for entry in manifest["files"]]

@@ -129,7 +129,7 @@ def _with_room(text: str) -> tuple[str, int]:
 
 
 def _with_new_docstring(text: str) -> tuple[str, int]:
-    """Return *text* with an empty docstring after its shebang and encoding lines, and its inside."""
+    """Return *text* with an empty docstring below its shebang and encoding, and where it is."""
     lines = text.splitlines(keepends=True)
     num_header = 0
     while num_header < min(2, len(lines)) and re.match(r"#!|#.*coding[:=]", lines[num_header]):

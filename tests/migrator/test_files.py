@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mint_migrate import files
 from mint_migrate.errors import UsageError, WriteError
-from mint_migrate.model.outcome import Failed
+from mint_migrate.model.outcome import Failed, Skipped
 from mint_migrate.model.source import Source, Span
 from mint_migrate.stamp import stamp
 
@@ -32,13 +32,10 @@ def test_a_script_is_read_as_text_and_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        (b"", "MM102", "empty"),
-        (b" \n\t\n", "MM102", "empty"),
-        (b"\xef\xbb\xbf\n", "MM102", "empty"),
-        (b"import trl\nx = '\xe4'\n", "MM103", "byte 0xe4 at line 2, column 6"),
-        ("ä = 1\n".encode() + b"\xff", "MM103", "line 2, column 1"),
-        ("import trl\n".encode("utf-16"), "MM103", "UTF-16"),
-        ("# coding: latin-1\nx = 'ä'\n".encode(), "MM103", "`latin-1`"),
+        (b"import trl\nx = '\xe4'\n", "MM102", "byte 0xe4 at line 2, column 6"),
+        ("ä = 1\n".encode() + b"\xff", "MM102", "line 2, column 1"),
+        ("import trl\n".encode("utf-16"), "MM102", "UTF-16"),
+        ("# coding: latin-1\nx = 'ä'\n".encode(), "MM102", "`latin-1`"),
         (b"import trl\n\x00", "MM104", "byte 11 is NUL"),
     ],
 )
@@ -47,6 +44,13 @@ def test_a_file_that_is_no_script_fails_with_its_reason(tmp_path, content, code,
     assert isinstance(failed, Failed)
     assert failed.code == code
     assert words in failed.reason
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\t\n", b"\xef\xbb\xbf\n"])
+def test_an_empty_file_is_nothing_to_migrate(tmp_path, content):
+    skipped = read(tmp_path, content)
+    assert isinstance(skipped, Skipped)
+    assert skipped.code == "MM103"
 
 
 def test_the_bad_byte_has_a_span_counted_in_characters(tmp_path):
@@ -69,7 +73,7 @@ def test_a_declaration_in_line_three_is_a_comment(tmp_path):
 
 def test_a_missing_file_fails(tmp_path):
     failed = files.read(tmp_path / "nope.py")
-    assert (failed.code, failed.reason) == ("MM101", "no such file")
+    assert (failed.code, failed.reason) == ("MM105", "no such file")
 
 
 @pytest.mark.parametrize("name", ["train.sh", "train.ipynb", "train"])
@@ -146,7 +150,7 @@ def test_a_failed_write_leaves_the_old_file_and_says_why(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(WriteError, match="MM115 cannot write: No space left on device"):
+    with pytest.raises(WriteError, match="MM114 cannot write: No space left on device"):
         files.write(path, b"new\n")
     assert path.read_bytes() == b"old\n"
     assert [each.name for each in tmp_path.iterdir()] == ["train_mint.py"]

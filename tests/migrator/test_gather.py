@@ -69,7 +69,7 @@ def test_a_folder_without_scripts_fails(tmp_path):
     make(tmp_path, "readme.md", ".venv/x.py")
     gathered = gather([tmp_path])
     assert [(failed.path, failed.code) for failed in gathered.failures] == [
-        (str(tmp_path), "MM105")
+        (str(tmp_path), "MM106")
     ]
 
 

@@ -124,7 +124,7 @@ def test_a_run_cut_short_while_recording_is_passed_over(project):
 @pytest.mark.parametrize("inner", ["", "train.py"])
 def test_nothing_to_undo_is_an_error(project, inner):
     script(project)
-    with pytest.raises(JournalError, match="MM114"):
+    with pytest.raises(JournalError, match="MM113"):
         journal.undo(project / inner)
 
 

@@ -83,7 +83,7 @@ def decisions() -> tuple[Decision, ...]:
             "neftune_noise_alpha=5",
             Fidelity.APPROXIMATE,
             code="MM211",
-            note="MinT adds no noise to embeddings; expect slightly more over-fitting on small data",
+            note="MinT adds no noise to embeddings; expect more over-fitting on small data",
         ),
         decision(
             "bf16=True",
@@ -123,5 +123,5 @@ def migrated(**changes: object) -> Migrated:
 
 
 SKIPPED = Skipped(path="tool.py", code="MM107", reason="no source framework is used")
-FAILED = Failed(path="bad.py", code="MM106", reason="this does not parse: '(' was never closed")
+FAILED = Failed(path="bad.py", code="MM101", reason="this does not parse: '(' was never closed")
 REFUSED = Failed(path="train_mint.py", code="MM110", reason="the output was edited")

@@ -418,7 +418,7 @@ def _in_order(tree: ast.AST) -> list[ast.AST]:
 def _dictionary_pairs(value: ast.expr | None) -> list[tuple[str, ast.expr, ast.expr]] | None:
     """Return (key, value, place) of `{...}` or `dict(...)` with plain keys, else None."""
     if isinstance(value, ast.Dict):
-        pairs = []
+        pairs: list[tuple[str, ast.expr, ast.expr]] = []
         for key, item in zip(value.keys, value.values, strict=True):
             if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
                 return None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mint_migrate.bridge.errors import CannotRun
+from mint_migrate.bridge.process import Interrupted
 from mint_migrate.bridge.run import RunOptions, parse_base_model, run_script
 from mint_migrate.bridge.runtime import model_folder
 from mint_migrate.files import write
@@ -70,6 +71,7 @@ def verify_command(
 
     Raises:
         BridgeError: exit status 2.
+        SystemExit: this process was asked to end; the children are gone.
     """
     if plot is not None and plot.suffix != ".svg":
         raise CannotRun(f"the plot is an SVG file; {plot} does not end with .svg")
@@ -79,7 +81,10 @@ def verify_command(
         data=data,
         args=tuple(args),
     )
-    result = verify(original, converted, options, convert=convert, notify=notify)
+    try:
+        result = verify(original, converted, options, convert=convert, notify=notify)
+    except Interrupted as error:
+        raise SystemExit(128 + error.signum) from None
     if plot is not None:
         write(plot, loss_plot(result).encode())
     return result

@@ -46,6 +46,9 @@ PACKAGED_LOADERS = frozenset(
 """First arguments of `load_dataset` that name a file format."""
 
 
+DATA_SUFFIXES = frozenset({".json", ".jsonl", ".csv"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRequest:
     """One way in which a script loads a data set."""
@@ -87,7 +90,7 @@ def find_names(source: str, args: Sequence[str] = (), *, folder: Path | None = N
         base_models=_base_models(constants, calls),
         datasets=_datasets(constants, loaders, free),
         splits=_splits(constants, loaders, tree),
-        data_files=_data_files(constants, calls),
+        data_files=_unique([*_data_files(constants, calls), *_data_arguments(args)]),
     )
 
 
@@ -179,7 +182,16 @@ def _data_files(constants: Constants, calls: list[ast.Call]) -> tuple[str, ...]:
                 found += _file_strings(constants, _argument(call, 3, "data_files"))
         elif name in {"from_json", "from_csv", "read_json", "read_csv"}:
             found += constants.strings(_argument(call, 0, "path_or_paths", "path_or_buf"))
+        elif name == "open" and isinstance(call.func, ast.Name):
+            paths = constants.strings(_argument(call, 0, "file"))
+            found += [path for path in paths if Path(path).suffix in DATA_SUFFIXES]
     return _unique(path for path in found if "://" not in path)
+
+
+def _data_arguments(args: Sequence[str]) -> list[str]:
+    """Return the arguments, and the values in `--flag=value`, that name data files."""
+    values = [arg.split("=", 1)[-1] for arg in args]
+    return [value for value in values if Path(value).suffix in DATA_SUFFIXES]
 
 
 def _file_strings(constants: Constants, node: ast.expr | None) -> list[str]:

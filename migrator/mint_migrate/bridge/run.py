@@ -21,6 +21,7 @@ from mint_migrate.bridge.errors import CannotRun
 from mint_migrate.bridge.names import find_names
 from mint_migrate.bridge.process import Interrupted, die_with_parent, termination_raises
 from mint_migrate.bridge.runtime import (
+    Runtime,
     architecture_for,
     model_folder,
     require_runtime,
@@ -31,6 +32,9 @@ from mint_migrate.bridge.world import build_world, parse_script, quiet_environme
 
 INTERRUPT_GRACE_S = 10.0
 """How long a script may take to stop after Ctrl-C before it is terminated."""
+
+ALIVE_INTERVAL_S = 1.0
+"""How often the server is looked at while a script runs."""
 
 TINY_STEPS = 20
 """Optimizer steps that synthetic data should last for in `run --tiny`."""
@@ -97,7 +101,7 @@ def run_script(
             notify(f"runtime ready at {runtime.url}")
             if options.state_dir is None:
                 notify("checkpoints are discarded at the end; --state-dir DIR keeps them")
-            return _run_child(script, args, environment | runtime.client_environment())
+            return _run_child(script, args, environment, runtime)
         except Interrupted as error:
             return 128 + error.signum
         except KeyboardInterrupt:
@@ -156,14 +160,27 @@ def _environment(
     return world.hub.apply_to(quiet_environment())
 
 
-def _run_child(script: Path, args: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the script in the foreground and return its status as a shell would."""
+def _run_child(
+    script: Path, args: Sequence[str], environment: Mapping[str, str], runtime: Runtime
+) -> int:
+    """Run the script in the foreground and return its status as a shell would.
+
+    Raises:
+        RuntimeFailed: the server ended first. Clients retry for a long time, so the script is not
+            left to find out by itself.
+    """
     process = subprocess.Popen(
-        [sys.executable, str(script), *args], env=dict(environment), preexec_fn=die_with_parent()
+        [sys.executable, str(script), *args],
+        env={**environment, **runtime.client_environment()},
+        preexec_fn=die_with_parent(),
     )
     with _ended(process):
-        status = process.wait()
-    return status if status >= 0 else 128 - status
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(ALIVE_INTERVAL_S)
+                return status if status >= 0 else 128 - status
+            if not runtime.is_alive():
+                raise runtime.failure()
 
 
 @contextlib.contextmanager

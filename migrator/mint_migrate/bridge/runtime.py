@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mint_migrate import __version__
 from mint_migrate.bridge.errors import CannotRun, RuntimeFailed, RuntimeMissing
-from mint_migrate.bridge.process import start_tethered
+from mint_migrate.bridge.process import Tethered, start_tethered, tail
 from mint_migrate.bridge.ready import wait_until_ready
 
 MODULE = "mint_runtime"
@@ -29,11 +29,23 @@ class Runtime:
 
     url: str
     api_key: str
-    log: Path
+    server: Tethered
 
     def client_environment(self) -> dict[str, str]:
         """Return the variables that lead `import mint` to this server."""
         return {"MINT_BASE_URL": self.url, "MINT_API_KEY": self.api_key, "TINKER_TELEMETRY": "0"}
+
+    def is_alive(self) -> bool:
+        """Tell whether the server's process still runs."""
+        return self.server.process.poll() is None
+
+    def failure(self) -> RuntimeFailed:
+        """Return the error of a server that ended while it was needed."""
+        status = self.server.process.poll()
+        return RuntimeFailed(
+            f"the runtime ended with status {status} while the script was running; it printed "
+            f"last:\n{tail(self.server.log)}"
+        )
 
 
 def require_runtime() -> Path:
@@ -91,7 +103,7 @@ def serve(
         log = state_dir / "runtime.log"
         with start_tethered(MODULE, args, log=log, env=environment, cwd=folder) as server:
             address = wait_until_ready(server, ready_file)
-            yield Runtime(url=address.url, api_key=api_key, log=log)
+            yield Runtime(url=address.url, api_key=api_key, server=server)
 
 
 def _serve_arguments(

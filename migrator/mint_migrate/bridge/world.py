@@ -67,8 +67,10 @@ def plan_rows(source: str, num_steps: int) -> RowPlan:
     def number(name: str, default: float) -> float:
         return max((*constants.numbers_of(name),), default=default)
 
-    batch = number("per_device_train_batch_size", 0) or DEFAULT_BATCH_SIZE
-    batch *= max(1, number("gradient_accumulation_steps", 1))
+    per_device = number("per_device_train_batch_size", 0)
+    batch = (per_device or DEFAULT_BATCH_SIZE) * max(1, number("gradient_accumulation_steps", 1))
+    if not per_device:
+        batch = number("batch_size", batch)
     has_limit = number("max_steps", -1) > 0
     epochs = number("num_train_epochs", 3.0)
     share = 0.6 if epochs > 1 or has_limit else 1.0
@@ -139,16 +141,19 @@ def _splits(
 
 
 def write_missing_files(
-    source: str, folder: Path, names: Names, *, num_steps: int
+    source: str, folder: Path, names: Names, *, num_steps: int, data: Path | None = None
 ) -> tuple[str, ...]:
-    """Write rows to the local data files that a script loads and lacks; return their paths."""
+    """Write rows to the local data files that a script loads and lacks; return their paths.
+
+    The rows are those of `data`, or synthetic ones.
+    """
     columns, plan = find_columns(source), plan_rows(source, num_steps)
     written = []
     for path in names.data_files:
         target = folder / path
         if target.exists() or Path(path).is_absolute() or ".." in Path(path).parts or "*" in path:
             continue
-        rows = make_rows(columns, plan, split=Path(path).stem)
+        rows = load_rows(data) if data else make_rows(columns, plan, split=target.stem)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".csv":
             _write_csv(target, rows)

@@ -34,9 +34,14 @@ class DataScript:
     completion_only: bool = True
     renders_text: bool = False
     adds_special_tokens: bool = True
+    """Whether a rendered conversation is tokenized with them."""
+    marks_generation: bool = True
+    """Whether a conversational prompt ends in the template's generation prompt."""
     masks_padding: bool = False
     batched_formatting: bool = False
     drops_masked: bool = False
+    length: str = ""
+    """Expression for the maximum length where it comes from the tokenizer."""
     cut: str = ""
     """Slice that truncates, such as `[: config.max_length]`."""
 
@@ -89,6 +94,8 @@ class SftScript:
     tracker_project: str = "'huggingface'"
     run_name: bool = False
     micro_batches: bool = False
+    counts_first_token: bool = False
+    """The original divided by all labels, the first of each row included, though nothing predicts it."""
     drop_last: bool = False
     shuffle_dataset: bool = False
     eos_token: str = ""

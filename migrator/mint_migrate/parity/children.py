@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mint_migrate.bridge.errors import CannotRun
 from mint_migrate.bridge.process import Tethered, start_tethered, tail
+from mint_migrate.bridge.runtime import Runtime
 from mint_migrate.parity.harness.spec import (
     ADAPTER,
     ALIGNED,
@@ -27,15 +28,18 @@ IGNORED_FOLDERS = (
     *(".git", ".hg", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"),
     *("wandb", "runs", ".mint-migrate"),
 )
-MAX_COPIED_BYTES = 64 * 1024 * 1024
+MAX_COPIED_BYTES = 8 * 1024 * 1024
 """Larger files of the script's folder are linked into the scratch copy, not copied."""
 
 
 def scratch_copy(folder: Path, target: Path) -> None:
     """Copy a script's folder to where it may write.
 
-    Left out are version control, environments and caches, and folders with a model's weights or
-    checkpoints are linked file by file when the files are large.
+    Left out are version control, environments and caches, and what an earlier training left
+    behind, from which a script might resume. Large files are linked.
+
+    Raises:
+        CannotRun: something in the folder cannot be copied.
     """
 
     def copy(source: str, destination: str) -> str:
@@ -45,14 +49,22 @@ def scratch_copy(folder: Path, target: Path) -> None:
             shutil.copy2(source, destination)
         return destination
 
-    shutil.copytree(
-        folder,
-        target,
-        ignore=shutil.ignore_patterns(*IGNORED_FOLDERS),
-        copy_function=copy,
-        ignore_dangling_symlinks=True,
-        dirs_exist_ok=True,
-    )
+    try:
+        shutil.copytree(folder, target, ignore=_left_out, copy_function=copy, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        raise CannotRun(f"the folder of the script cannot be copied: {error}") from error
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """Return what is not copied from a folder: by name, by kind, or as the output of a training."""
+    base = Path(folder)
+    return {name for name in names if name in IGNORED_FOLDERS or not _is_wanted(base / name)}
+
+
+def _is_wanted(path: Path) -> bool:
+    if path.is_dir():
+        return not (path / "metrics.jsonl").exists() and not any(path.glob("checkpoint-*"))
+    return path.is_file()
 
 
 @dataclass(slots=True)
@@ -144,11 +156,17 @@ def aligned_shape(original: Child) -> str | None:
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
-def converted_steps(converted: Child, num_steps: int, *, was_stopped: bool) -> tuple[Step, ...]:
+def converted_steps(
+    converted: Child, runtime: Runtime, num_steps: int, *, was_stopped: bool
+) -> tuple[Step, ...]:
     """Wait until the converted script has recorded enough steps, end it, and return them.
 
     Where the original ended by itself, the script may record one step more, which is then a
     difference in number; where the original was stopped, only as many steps as it has are compared.
+
+    Raises:
+        CannotRun: the script failed, or wrote no metrics.
+        RuntimeFailed: the runtime ended first.
     """
     limit = num_steps if was_stopped else num_steps + 1
     note = converted.output / METRICS_PATH
@@ -156,8 +174,10 @@ def converted_steps(converted: Child, num_steps: int, *, was_stopped: bool) -> t
     def recorded() -> tuple[Step, ...]:
         return read_steps(Path(note.read_text(encoding="utf-8"))) if note.is_file() else ()
 
-    converted.wait_for(lambda: len(recorded()) >= limit)
+    converted.wait_for(lambda: len(recorded()) >= limit or not runtime.is_alive())
     steps = recorded()
+    if len(steps) < limit and not runtime.is_alive():
+        raise runtime.failure()
     if len(steps) < limit:
         converted.check_status()
     converted.process.stop()

@@ -231,7 +231,7 @@ def _train_both(job: _Job, notify: Callable[[str], None]) -> tuple[Comparison, s
         )
         stack.enter_context(converted.process)
         left, was_stopped = original_steps(original)
-        right = converted_steps(converted, len(left), was_stopped=was_stopped)
+        right = converted_steps(converted, runtime, len(left), was_stopped=was_stopped)
         return compare(left, right), aligned_shape(original)
 
 
@@ -275,7 +275,9 @@ def _scratch(job: _Job, side: str, script: Path) -> Path:
     scratch_copy(job.original.parent, folder)
     source = job.original.read_text(encoding="utf-8")
     names = find_names(source, job.options.args, folder=folder)
-    write_missing_files(source, folder, names, num_steps=job.options.num_steps)
+    write_missing_files(
+        source, folder, names, num_steps=job.options.num_steps, data=job.options.data
+    )
     if not script.is_relative_to(job.original.parent):
         (folder / script.name).write_bytes(script.read_bytes())
     return folder

@@ -66,8 +66,7 @@ def _exact(items: Iterable[Item]) -> list[str]:
 
 
 def _assumptions(file: FileReport) -> list[str]:
-    lines = [f"- {_escape(f'because {sentence}')}" for sentence in file.evidence]
-    lines += [f"- {_escape(sentence)}" for sentence in file.notices]
+    lines = [f"- {_escape(sentence)}" for sentence in words.assumptions(file)]
     return ["### Assumptions and derivations", "\n".join(lines)] if lines else []
 
 
@@ -81,11 +80,18 @@ def _table(items: Sequence[Item], *, with_reason: bool) -> str:
     head = ["Line", "Before", "After"] + (["Why"] if with_reason else [])
     rows = [head, ["---:", *["---"] * (len(head) - 1)]]
     for item in items:
-        row = [str(item.line), _cell(_code(item.source_text)), _cell(_escape(item.target) or "-")]
+        row = [str(item.line), _cell(_code(item.source_text)), _cell(_target(item))]
         if with_reason:
             row.append(_cell(f"{_link(item)} {_escape(item.note)}{_accepted(item)}".strip()))
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _target(item: Item) -> str:
+    """Return where *item* went: a name as code, a phrase as prose."""
+    if re.fullmatch(r"[\w.\[\]()=\"']+", item.target):
+        return _code(item.target)
+    return _escape(item.target) or "-"
 
 
 def _accepted(item: Item) -> str:

@@ -53,17 +53,16 @@ def show(console: Console, report: Report, *, verbose: bool = False, strict: boo
 
 def _show_file(console: Console, file: FileReport, *, verbose: bool, strict: bool) -> None:
     _line(console, Text.assemble((file.source, "bold"), f": {words.heading(file)}"))
-    for sentence in file.evidence:
-        _bullet(console, f"because {sentence}")
-    for sentence in file.notices:
+    for sentence in words.assumptions(file):
         _bullet(console, sentence)
     _line(console, Text())
     asking = words.asking(file, strict=strict)
     for item in asking:
         _line(console, _finding(file, item))
     if asking:
+        _line(console, Text(f"hint: `mint-migrate explain {asking[0].code}` says what to do"))
         _line(console, Text())
-    for fidelity in (Fidelity.MANUAL, Fidelity.APPROXIMATE, Fidelity.DROPPED):
+    for fidelity in (Fidelity.APPROXIMATE, Fidelity.DROPPED, Fidelity.MANUAL):
         listed = [i for i in file.items if i.decision is fidelity and i not in asking]
         label = "accepted by a comment" if fidelity is Fidelity.MANUAL else fidelity.value
         _show_table(console, label, listed, with_reason=True)

@@ -53,12 +53,22 @@ def asking(file: FileReport, *, strict: bool) -> tuple[Item, ...]:
 
 def heading(file: FileReport) -> str:
     """Return what was found in *file*: framework, release, result."""
-    framework = {"trl": "TRL"}.get(file.framework or "", file.framework or "")
-    found = f"{framework} {file.framework_version}".strip()
+    found = framework(file)
     if file.output is None:
         return f"{found}, nothing written"
-    note = ", partly" if file.status == "partial" else ""
-    return f"{found}, converted{note} to {file.output}"
+    how = "converted in part" if file.status == "partial" else "converted"
+    return f"{found}, {how} to {file.output}"
+
+
+def assumptions(file: FileReport) -> tuple[str, ...]:
+    """Return what was assumed about *file*: the evidence for its release, then the notices."""
+    return (*(f"{framework(file)}: {sentence}" for sentence in file.evidence), *file.notices)
+
+
+def framework(file: FileReport) -> str:
+    """Return the framework and its release, such as `TRL 1.16.0`."""
+    name = {"trl": "TRL"}.get(file.framework or "", file.framework or "")
+    return f"{name} {file.framework_version or ''}".strip()
 
 
 def _scripts(report: Report) -> str:

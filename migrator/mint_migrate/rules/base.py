@@ -34,6 +34,8 @@ class Ledger:
     edits: dict[Span, Edit] = field(default_factory=dict)
     removed: dict[tuple[str, int], str] = field(default_factory=dict)
     """(name, scope) of variables that no longer exist in the result, with the code of the reason."""
+    remarks: dict[Span, list[str]] = field(default_factory=dict)
+    """Comments above statements that act differently from the original."""
     broken: dict[Span, tuple[str, str]] = field(default_factory=dict)
     """Statements that become comments, with code and reason."""
     notices: list[str] = field(default_factory=list)
@@ -115,7 +117,10 @@ class Ledger:
             self.edits[span] = Edit(span=span, text=None, is_statement=True)
 
     def replace_statement(self, span: Span, text: str) -> None:
-        self.edits[span] = Edit(span=span, text=text, is_statement=True)
+        """Put *text* where a statement stood, under the comments it already has."""
+        earlier = self.edits.get(span)
+        comments = earlier.comments if earlier is not None else ()
+        self.edits[span] = Edit(span=span, text=text, is_statement=True, comments=comments)
 
     def mark(self, statement: Span, code: str, note: str) -> None:
         """Put a TODO above a statement that stays."""
@@ -141,9 +146,11 @@ class Ledger:
         last = lines[span.end_line - 1][: span.end_column - 1]
         return "".join([first, *lines[span.line : span.end_line - 1], last])
 
-    def differ(self, found: Found, code: str, sentence: str) -> None:
-        """Note a difference for the docstring of the result."""
+    def differ(self, found: Found, code: str, sentence: str, place: Span | None = None) -> None:
+        """Note a difference for the docstring of the result, and above the statement where it acts."""
         self.differences.append((found.span.line, code, sentence))
+        if place is not None:
+            self.remarks.setdefault(place, []).append(f"# approximate ({code}): {sentence}")
 
     def binding_of(self, name: str, scope: int, before: Span) -> Binding | None:
         """Return the last binding of *name*, visible in *scope*, above the line of *before*.
@@ -163,14 +170,31 @@ class Ledger:
         return found[-1] if found else None
 
     def owner_of(self, name: str, scope: int | None) -> int | None:
-        """Return the number of the scope that binds *name* for a reader in *scope*."""
+        """Return the number of the scope that binds *name* for a reader in *scope*.
+
+        `self.x` belongs to the method that binds it, whichever method of the class reads it.
+        """
         start = scope
+        if name.startswith("self."):
+            return self._owner_of_attribute(name, scope)
         while scope is not None:
             entry = self.facts.scopes[scope]
             if name in entry.names and (entry.kind != "class" or scope == start):
                 return scope
             scope = entry.parent
         return None
+
+    def _owner_of_attribute(self, name: str, scope: int | None) -> int | None:
+        holder = self._class_of(scope)
+        for entry in self.facts.scopes:
+            if name in entry.names and self._class_of(entry.number) == holder:
+                return entry.number
+        return None
+
+    def _class_of(self, scope: int | None) -> int | None:
+        while scope is not None and self.facts.scopes[scope].kind != "class":
+            scope = self.facts.scopes[scope].parent
+        return scope
 
     def call_of(self, number: int) -> Call:
         return self.facts.calls[number]

@@ -89,25 +89,26 @@ class LocalEngine:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            command, future = job
-            # From here on the future can no longer be cancelled; one that was is skipped.
-            if not future.set_running_or_notify_cancel():
-                continue
-            if self._is_closed:
-                future.set_exception(_closed())
-                continue
-            try:
-                result = self._runner.run(command)
-            except BaseException as error:
-                if not isinstance(error, UserError):
-                    logger.exception("%s failed", type(command).__name__)
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-            # Neither may outlive its turn: both hold arrays, and the next command may be long in
-            # coming.
-            del job, command, future
+            self._execute(*job)
+            # A job holds its arrays, and the next may be long in coming.
+            del job
         del self._runner
+
+    def _execute(self, command: Command, future: Future[Result]) -> None:
+        # From here on the future can no longer be cancelled; one that was is skipped.
+        if not future.set_running_or_notify_cancel():
+            return
+        if self._is_closed:
+            future.set_exception(_closed())
+            return
+        try:
+            result = self._runner.run(command)
+        except BaseException as error:
+            if not isinstance(error, UserError):
+                logger.exception("%s failed", type(command).__name__)
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
 
 class _Runner:

@@ -137,14 +137,16 @@ def check_optimizer_numbers(step: OptimStep) -> None:
     Raises:
         UserError: one of them is out of its range; the sentence gives value and range.
     """
+    # A matrix whose gradient is still exactly zero (A of a fresh adapter) divides zero by eps.
+    smallest_eps = float(np.finfo(np.float32).tiny)
     ranges = {
-        "learning_rate": (step.learning_rate, math.inf),
-        "beta1": (step.beta1, 1.0),
-        "beta2": (step.beta2, 1.0),
-        "eps": (step.eps, math.inf),
-        "weight_decay": (step.weight_decay, math.inf),
-        "grad_clip_norm": (step.grad_clip_norm, math.inf),
+        "learning_rate": (step.learning_rate, 0.0, math.inf),
+        "beta1": (step.beta1, 0.0, 1.0),
+        "beta2": (step.beta2, 0.0, 1.0),
+        "eps": (step.eps, smallest_eps, math.inf),
+        "weight_decay": (step.weight_decay, 0.0, math.inf),
+        "grad_clip_norm": (step.grad_clip_norm, 0.0, math.inf),
     }
-    for name, (value, end) in ranges.items():
-        if not 0 <= value < end:
-            raise UserError(f"`{name}` is {value}; it must be at least 0 and below {end}")
+    for name, (value, start, end) in ranges.items():
+        if not start <= value < end:
+            raise UserError(f"`{name}` is {value}; it must be at least {start:g} and below {end}")

@@ -58,9 +58,11 @@ def decode(kind: type[RequestT], body: bytes, content_type: str = JSON) -> Reque
 
 def wanted_media_type(accept: str, result: OperationResult) -> str:
     """Return protobuf when the client takes it and the result has that form, else JSON."""
-    if PROTOBUF in accept and isinstance(result, ForwardBackwardOutput | SampleResponse):
-        return PROTOBUF
-    return JSON
+    if PROTOBUF not in accept or isinstance(result, JsonResult):
+        return JSON
+    if isinstance(result, ForwardBackwardOutput) and not protobuf.is_uniform(result):
+        return JSON if JSON in accept else PROTOBUF
+    return PROTOBUF
 
 
 def encode(result: OperationResult, media_type: str = JSON) -> Encoded:

@@ -227,6 +227,14 @@ def _unpack(place: str, data: bytes, dtype: npt.DTypeLike) -> Array:
     return np.frombuffer(data, dtype=dtype)
 
 
+def is_uniform(result: ForwardBackwardOutput) -> bool:
+    """Return whether all datums have arrays of the same trailing shape.
+
+    The format can carry others, but clients of 0.22 read them all in the shape of the first.
+    """
+    return len({_trailing_shapes(output) for output in result.outputs}) <= 1
+
+
 def encode(result: ForwardBackwardOutput | SampleResponse) -> bytes:
     """Return `result` as protobuf bytes."""
     if isinstance(result, ForwardBackwardOutput):

@@ -51,7 +51,7 @@ def test_the_status_of_a_file(given, status, output):
     ("outcome", "message"),
     [
         (SKIPPED, "MM107 no source framework is used"),
-        (FAILED, "MM106 this does not parse: '(' was never closed"),
+        (FAILED, "MM101 this does not parse: '(' was never closed"),
     ],
 )
 def test_a_file_without_result_says_why(outcome, message):

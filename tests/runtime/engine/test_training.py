@@ -309,6 +309,8 @@ def test_unknown_loss_and_config_are_refused_before_anything_else(model):
         ("beta1", 1.0),
         ("beta2", -0.1),
         ("eps", -1e-8),
+        ("eps", 0.0),
+        ("eps", 1e-50),
         ("weight_decay", -0.1),
         ("grad_clip_norm", float("nan")),
     ],

@@ -43,7 +43,10 @@ def with_value(value):
             changed(target_tokens=np.array([1, 2, 3])),
             r"`target_tokens` has shape \[3\], but `model_input` has 4 tokens",
         ),
-        (changed(target_tokens=np.zeros((4, 0), dtype=np.int64)), r"shape \[4, 0\]"),
+        (
+            changed(target_tokens=np.zeros((4, 0), dtype=np.int64)),
+            r"`target_tokens` has shape \[4, 0\]",
+        ),
         (changed(target_tokens=np.array([1, 2, 3, 9999])), "`target_tokens` holds 9999 at"),
         (changed(target_tokens=np.ones(4, dtype=np.float32)), "`target_tokens` has type float32"),
         (changed(weights=np.ones(3)), r"`weights` has shape \[3\], but `target_tokens` has \[4\]"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from mint_runtime.engine.training import train_step
 from mint_runtime.errors import UserError
 from mint_runtime.model.load import load_base_model
-from support.tiny import VOCAB_SIZE, build_small, load
+from support.tiny import VOCAB_SIZE, build_small, datum, gradient, load, step, trained
 from transformers import AutoModelForCausalLM, Gemma2Config
 
 
@@ -88,6 +90,19 @@ def test_model_that_bends_its_logits_is_refused(tmp_path):
 def test_unknown_dtype_lists_the_known_ones(tiny_directory):
     with pytest.raises(UserError, match=r"'float64'.*float32, bfloat16"):
         load_base_model("x", str(tiny_directory), device="cpu", dtype="float64")
+
+
+def test_bfloat16_base_keeps_adapters_in_float32(base, tiny_directory):
+    half = load_base_model("half", str(tiny_directory), device="cpu", dtype="bfloat16")
+    model = trained(half)
+
+    found = train_step(model, step(datum(20, 0))).outputs[0]["logprobs"]
+
+    assert half.unembedding.weight.dtype == torch.bfloat16
+    assert all(tensor.dtype == torch.float32 for tensor in gradient(model).values())
+    expected = train_step(trained(base), step(datum(20, 0))).outputs[0]["logprobs"]
+    # bfloat16 keeps eight bits; logits here are of order 10.
+    np.testing.assert_allclose(found, expected, atol=0.1, rtol=0)
 
 
 def test_loading_draws_nothing_on_the_terminal(tiny_directory, capfd):

@@ -18,9 +18,12 @@ PRECISION_FIELDS = ("fp16", "bf16", "fp16_full_eval", "bf16_full_eval", "tf32")
 GPU_FIELDS = ("use_liger_kernel", "torch_compile")
 LOADING_KEYWORDS = (
     *("quantization_config", "load_in_4bit", "load_in_8bit", "device_map", "max_memory"),
-    *("attn_implementation", "use_flash_attention_2"),
+    *("attn_implementation", "use_flash_attention_2", "torch_dtype"),
 )
 """Keywords of `from_pretrained` that need an accelerator, or choose a kernel for one."""
+
+CPU_ATTENTION = (None, "eager", "sdpa")
+"""Attention implementations that run anywhere."""
 
 EIGHT_BIT_OPTIMIZERS = ("8bit", "paged", "bnb")
 
@@ -62,15 +65,20 @@ def in_float32(_output: Path) -> None:
     @functools.wraps(load)
     def load_float32(cls: Any, *args: Any, **kwargs: Any) -> Any:
         kept = {key: value for key, value in kwargs.items() if key not in LOADING_KEYWORDS}
-        kept.pop("torch_dtype", None)
-        config = kept.get("config")
-        if config is not None and hasattr(config, "quantization_config"):
-            del config.quantization_config
+        _plain(kept.get("config"))
         return load(cls, *args, **(kept | {"dtype": torch.float32}))
 
     model_class.from_pretrained = classmethod(load_float32)
     # The checks of this record ask for a library that only serves GPUs.
     transformers.BitsAndBytesConfig.post_init = lambda _self: None
+
+
+def _plain(config: Any) -> None:
+    """Take out of a model's configuration what an auto class has already put there."""
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    if getattr(config, "_attn_implementation", None) not in CPU_ATTENTION:
+        config._attn_implementation = None
 
 
 def without_mixed_precision(_output: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mint_migrate.model.facts import Argument, Call
 from mint_migrate.model.plan import Fidelity, Found
+from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.tables.rows import Row
 
@@ -93,6 +94,8 @@ class ConfigPlan:
 
     ledger: Ledger
     call: Call | None
+    place: Span
+    """The statement that holds the configuration in the result."""
     arguments: dict[str, Argument]
     fields: dict[str, ConfigField] = field(default_factory=dict)
     defaults: list[str] = field(default_factory=list)
@@ -190,8 +193,10 @@ class ConfigPlan:
         self.exact(name, f"config.{name}")
 
 
-def open_config(ledger: Ledger, call: Call | None) -> ConfigPlan:
+def open_config(ledger: Ledger, call: Call | None, train_statement: Span) -> ConfigPlan:
     """Collect the fields a configuration call gives.
+
+    A configuration with a name stays where it is; any other is written just before training.
 
     Raises:
         Blocked: fields are hidden behind `*` or `**`, or two are the same.
@@ -212,7 +217,9 @@ def open_config(ledger: Ledger, call: Call | None) -> ConfigPlan:
         if name in arguments:
             raise Blocked("MM291", f"`{name}` is given twice", argument.found)
         arguments[name] = argument
-    return ConfigPlan(ledger=ledger, call=call, arguments=arguments)
+    is_named = call is not None and call.is_statement and call.target is not None
+    place = call.statement if call is not None and is_named else train_statement
+    return ConfigPlan(ledger=ledger, call=call, place=place, arguments=arguments)
 
 
 def plan_plain_fields(config: ConfigPlan, read_elsewhere: frozenset[str]) -> None:
@@ -237,16 +244,15 @@ def plan_plain_fields(config: ConfigPlan, read_elsewhere: frozenset[str]) -> Non
             _todo_for(config, argument.found)
         elif fidelity is Fidelity.APPROXIMATE:
             decision = ledger.decisions[argument.found]
-            ledger.differ(argument.found, decision.code or "", decision.note)
+            ledger.differ(argument.found, decision.code or "", decision.note, config.place)
         if name in read_elsewhere:
             config.put(name, argument.value.text)
 
 
 def _todo_for(config: ConfigPlan, found: Found) -> None:
     decision = config.ledger.decisions[found]
-    assert config.call is not None
     config.ledger.mark(
-        config.call.statement, decision.code or "MM290", f"`{found.source_text}`: {decision.note}"
+        config.place, decision.code or "MM290", f"`{found.source_text}`: {decision.note}"
     )
 
 

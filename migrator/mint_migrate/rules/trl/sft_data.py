@@ -25,9 +25,9 @@ def plan_data(
     """
     kind = _format(ledger, config, trainer)
     text_field = _text_field(config, trainer)
-    completion_only = _completion_only(config)
+    completion_only = _completion_only(config, facts)
     is_completion = kind in {"prompt_completion", "prompt_completion_chat"}
-    masks_padding = bool(facts["masks_pad_tokens"]) and kind in {"text", "messages", "formatting_func"}
+    masks_padding = bool(facts["pad_tokens_masked"]) and kind in {"text", "messages", "formatting_func"}
     masked = kind in {"any", "tokens"} or (is_completion and completion_only) or masks_padding
     cut = _cut(config, trainer, facts)
     if kind == "any":
@@ -41,8 +41,9 @@ def plan_data(
         append_eos=bool(facts["append_eos"]),
         masked=masked,
         completion_only=completion_only,
-        renders_text=facts["chat"] == "rendered_text",
-        adds_special_tokens=bool(facts["adds_special_tokens"]),
+        renders_text=facts["chat_tokenization"] != "apply_chat_template",
+        adds_special_tokens=facts["chat_tokenization"] == "render_then_tokenize_with_special_tokens",
+        marks_generation=facts["prompt_generation_mark"] is not False,
         masks_padding=masks_padding,
         drops_masked=masked and bool(cut) and bool(facts["drops_fully_masked_rows"]),
         cut=cut,
@@ -86,9 +87,9 @@ def _text_field(config: ConfigPlan, trainer: dict[str, Argument]) -> str:
     return "config.dataset_text_field"
 
 
-def _completion_only(config: ConfigPlan) -> bool:
-    if config.row("completion_only_loss") is None or not config.has("completion_only_loss"):
-        return True
+def _completion_only(config: ConfigPlan, facts: Facts) -> bool:
+    if not config.has("completion_only_loss"):
+        return facts["completion_only_default"] != "never"
     return config.literal("completion_only_loss") is not False
 
 
@@ -116,18 +117,30 @@ def _default_cut(config: ConfigPlan, facts: Facts, mode: str) -> str:
 
 
 def _add_default_length(config: ConfigPlan, facts: Facts) -> bool:
-    length = facts["default_max_length"]
+    """Add the release's default length; False where there was none."""
+    rule = facts["default_max_length"]
+    limits = {
+        "tokenizer_limit_up_to_1024": "1024",
+        "tokenizer_limit": None,
+        None: None,
+    }
+    length = limits.get(str(rule), str(rule)) if rule is not None else None
     if length is None:
         return False
-    config.need("max_length", str(length))
+    config.need("max_length", length)
+    if not str(rule).isdigit():
+        config.ledger.notices.append(
+            "MM236: max_length is 1024, or less where the tokenizer says so (`model_max_length`), in this release; "
+            "the result uses 1024"
+        )
     return True
 
 
 def _is_batched(ledger: Ledger, trainer: dict[str, Argument], facts: Facts) -> bool:
     """Say whether the formatting function takes a batch and returns a list."""
     function = _function(ledger, trainer["formatting_func"])
-    if function is not None:
-        return function.returns_list
+    if function is not None and facts["formatting_func"] != "batch":
+        return function.returns_list and facts["formatting_func"] == "both"
     return facts["formatting_func"] == "batch"
 
 

@@ -24,10 +24,12 @@ def plan_loop(
     lora_options: tuple[str, ...],
     train_use: Use,
     micro_batches: bool,
+    facts: dict[str, str | bool | int | None],
 ) -> SftScript:
     """Decide everything about the loop that is not data, model or schedule."""
     length = _length(config)
     order = _order(config)
+    _note_old_order(config, facts)
     config.need("seed")
     evaluation = _evaluation(config, arguments)
     saving = _saving(config)
@@ -58,7 +60,7 @@ def plan_loop(
         every=every,
         length=length,
         order=order,
-        order_seed="config.data_seed" if "data_seed" in config.fields else "config.seed",
+        order_seed=_order_seed(config, facts),
         lora_options=lora_options,
         tokenizer=tokenizer is not None and tokenizer.value.literal != "None",
         eval_dataset=has_dataset,
@@ -74,6 +76,7 @@ def plan_loop(
         tracker_project=config.text("project") or '"huggingface"',
         run_name="run_name" in config.fields,
         micro_batches=micro_batches,
+        counts_first_token=facts["loss_divisor"] == "labels" and not micro_batches,
         drop_last=drop_last,
         shuffle_dataset=_flag(config, "shuffle_dataset"),
         eos_token=_eos(config),
@@ -115,6 +118,21 @@ def _order(config: ConfigPlan) -> str:
         )
     config.exact(name, "the order of the rows")
     return str(value)
+
+
+def _order_seed(config: ConfigPlan, facts: dict[str, str | bool | int | None]) -> str:
+    """Return the seed of the data order: `data_seed` where that release looked at it."""
+    if "data_seed" in config.fields and facts["data_seed_used"]:
+        return "config.data_seed"
+    return "config.seed"
+
+
+def _note_old_order(config: ConfigPlan, facts: dict[str, str | bool | int | None]) -> None:
+    if facts["data_order"] == "global_generator":
+        config.ledger.notices.append(
+            "MM215: this release drew the data order from the global random state; the result shuffles with "
+            "seed + epoch, as later releases do"
+        )
 
 
 def _choice(config: ConfigPlan, names: tuple[str, ...], default: str) -> str:

@@ -182,12 +182,15 @@ def finish_model(ledger: Ledger, plan: ModelPlan) -> None:
         ledger.removed[variable] = "MM228"
 
 
-def plan_lora(ledger: Ledger, plan: ModelPlan, value: Value | None, scope: int, before: Span) -> None:
+def plan_lora(
+    ledger: Ledger, plan: ModelPlan, value: Value | None, trainer: Call, place: Span
+) -> None:
     """Read rank and targets off the LoRA configuration given to the trainer or to `get_peft_model`.
 
     Raises:
         Blocked: the configuration cannot be seen.
     """
+    scope, before = trainer.scope, trainer.statement
     if plan.wrapped is not None:
         argument = argument_named(plan.wrapped, "peft_config") or _positional(plan.wrapped, 1)
         if argument is None:
@@ -204,14 +207,14 @@ def plan_lora(ledger: Ledger, plan: ModelPlan, value: Value | None, scope: int, 
     plan.rank = rank.value.text if rank is not None else "8"
     if rank is not None:
         ledger.exact(rank.found, ledger.tables.row("peft.LoraConfig.r"), "create_lora_training_client(rank=...)")
-    _alpha(ledger, call, arguments)
-    _targets(ledger, plan, call, arguments)
+    _alpha(ledger, call, arguments, place)
+    _targets(ledger, plan, call, arguments, place)
     for name, argument in arguments.items():
         if argument.found not in ledger.decisions:
             fidelity = ledger.by_row(argument, ledger.tables.row(f"peft.LoraConfig.{name}"))
             decision = ledger.decisions[argument.found]
             if fidelity in {Fidelity.APPROXIMATE, Fidelity.MANUAL}:
-                ledger.differ(argument.found, decision.code or "", decision.note)
+                ledger.differ(argument.found, decision.code or "", decision.note, place)
     _replace_lora(ledger, plan, call, value)
 
 
@@ -243,24 +246,24 @@ def _lora_arguments(call: Call) -> dict[str, Argument]:
     return arguments
 
 
-def _alpha(ledger: Ledger, call: Call, arguments: dict[str, Argument]) -> None:
+def _alpha(ledger: Ledger, call: Call, arguments: dict[str, Argument], place: Span) -> None:
     argument = arguments.get("lora_alpha")
     row = ledger.tables.row("peft.LoraConfig.lora_alpha")
     shown = argument.value.text if argument is not None else "8, peft's default"
     note = f"the server scales adapters by {SERVER_ALPHA} / rank; the original's alpha is {shown}"
     if argument is None:
-        ledger.differ(call.found, "MM205", note)
+        ledger.differ(call.found, "MM205", note, place)
     elif argument.value.literal == SERVER_ALPHA:
         ledger.exact(argument.found, row, f"the server's alpha is {SERVER_ALPHA} as well")
     else:
         ledger.decide(
             argument.found, Fidelity.APPROXIMATE, row=row, code="MM205", target="alpha 32", note=note
         )
-        ledger.differ(argument.found, "MM205", note)
+        ledger.differ(argument.found, "MM205", note, place)
 
 
 def _targets(
-    ledger: Ledger, plan: ModelPlan, call: Call, arguments: dict[str, Argument]
+    ledger: Ledger, plan: ModelPlan, call: Call, arguments: dict[str, Argument], place: Span
 ) -> None:
     argument = arguments.get("target_modules")
     row = ledger.tables.row("peft.LoraConfig.target_modules")
@@ -273,7 +276,7 @@ def _targets(
             ledger.decide(
                 argument.found, Fidelity.APPROXIMATE, row=row, code="MM206", target="train_attn", note=note
             )
-        ledger.differ(argument.found if argument is not None else call.found, "MM206", note)
+        ledger.differ(argument.found if argument is not None else call.found, "MM206", note, place)
         return
     names = _target_names(argument)
     options, is_exact = _target_options(names)
@@ -286,7 +289,7 @@ def _targets(
     ledger.decide(
         argument.found, Fidelity.APPROXIMATE, row=row, code="MM206", target=", ".join(options), note=note
     )
-    ledger.differ(argument.found, "MM206", note)
+    ledger.differ(argument.found, "MM206", note, place)
 
 
 def _target_names(argument: Argument) -> frozenset[str] | None:
@@ -323,7 +326,11 @@ def _target_options(names: frozenset[str] | None) -> tuple[tuple[str, ...], bool
 
 
 def _replace_lora(ledger: Ledger, plan: ModelPlan, call: Call, value: Value) -> None:
-    """A named configuration leaves its rank under a name of its own; an inline one leaves nothing."""
+    """A named configuration leaves its rank under a name of its own; an inline one leaves nothing.
+
+    Raises:
+        Blocked: the name is also bound to something that is neither this configuration nor None.
+    """
     if value.call is not None or not call.is_statement or call.target is None:
         return
     taken = {name for scope in ledger.facts.scopes for name in scope.names}
@@ -332,3 +339,11 @@ def _replace_lora(ledger: Ledger, plan: ModelPlan, call: Call, value: Value) -> 
     ledger.replace_statement(call.statement, f"{prefix}{name} = {plan.rank}")
     plan.rank = f"{prefix}{name}"
     ledger.removed[(call.target, call.scope)] = "MM208"
+    for binding in ledger.facts.bindings:
+        if binding.name != call.target or binding.scope != call.scope or binding.statement == call.statement:
+            continue
+        if binding.value is None or binding.value.literal != "None":
+            raise Blocked("MM230", f"`{call.target}` is bound more than once", call.found)
+        ledger.replace_statement(binding.statement, f"{prefix}{name} = {FULL_FINETUNING_RANK}")
+        note = f"without LoRA all weights were trained; MinT trains an adapter, here of rank {FULL_FINETUNING_RANK}"
+        ledger.differ(call.found, "MM204", note, binding.statement)

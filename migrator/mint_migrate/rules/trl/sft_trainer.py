@@ -58,14 +58,14 @@ def plan_sft(ledger: Ledger, trainer: Call, names: Names) -> tuple[SftScript, fr
     arguments = _bind(ledger, trainer)
     train_use = _train_use(ledger, trainer)
     config_call, config_value = _config_call(ledger, trainer, arguments)
-    config = open_config(ledger, config_call)
+    config = open_config(ledger, config_call, train_use.statement)
     _old_config_arguments(config, arguments)
     model_argument = arguments.get("model")
     if model_argument is None:
         raise Blocked("MM230", "`SFTTrainer` is built without a model", trainer.found)
     model = plan_model(ledger, model_argument.value, trainer.scope, trainer.statement)
     peft = arguments.get("peft_config")
-    plan_lora(ledger, model, peft.value if peft else None, trainer.scope, trainer.statement)
+    plan_lora(ledger, model, peft.value if peft else None, trainer, train_use.statement)
     finish_model(ledger, model)
     plan = SftPlan(
         ledger=ledger,
@@ -162,7 +162,7 @@ def _old_config_arguments(config: ConfigPlan, arguments: dict[str, Argument]) ->
 
 def _plan_script(plan: SftPlan) -> SftScript:
     ledger, config = plan.ledger, plan.config
-    facts = ledger.tables.facts(ledger.version)
+    facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
     micro_batches = facts["accumulation"] == "mean_of_micro_batches" and config.has(
         "gradient_accumulation_steps"
     )
@@ -182,6 +182,7 @@ def _plan_script(plan: SftPlan) -> SftScript:
         lora_options=plan.model.options,
         train_use=plan.train_use,
         micro_batches=micro_batches,
+        facts=facts,
     )
 
 
@@ -221,7 +222,7 @@ def _scale_learning_rate(plan: SftPlan) -> None:
     if argument is not None:
         ledger.decisions.pop(argument.found, None)
         config.decide("learning_rate", Fidelity.APPROXIMATE, "MM210", "config.learning_rate", note)
-    ledger.differ(found, "MM210", f"the learning rate is {note}")
+    ledger.differ(found, "MM210", f"the learning rate is {note}", config.place)
 
 
 def _place_config(plan: SftPlan, call: Call | None, value: Value | None) -> None:
@@ -273,7 +274,7 @@ def _decide_trainer(plan: SftPlan, script: SftScript) -> None:
         ledger.decide(
             trainer.found, Fidelity.APPROXIMATE, row=row, code="MM204", target=f"{plan.names.train}()", note=note
         )
-        ledger.differ(trainer.found, "MM204", note)
+        ledger.differ(trainer.found, "MM204", note, plan.train_use.statement)
     targets = {
         "model": "create_lora_training_client(base_model=...)",
         "args": plan.config_name,
@@ -304,7 +305,7 @@ def _decide_other(plan: SftPlan, name: str, argument: Argument) -> None:
     if fidelity is Fidelity.MANUAL:
         ledger.mark(plan.train_use.statement, decision.code or "MM230", f"`{_short(argument)}`: {decision.note}")
     elif fidelity is Fidelity.APPROXIMATE:
-        ledger.differ(argument.found, decision.code or "", decision.note)
+        ledger.differ(argument.found, decision.code or "", decision.note, plan.train_use.statement)
 
 
 def _short(argument: Argument) -> str:
@@ -419,12 +420,7 @@ def _write_call(plan: SftPlan, script: SftScript) -> None:
     if script.resume:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
     text = "\n".join([*lines, ")"])
-    marks = ledger.edits.get(plan.train_use.statement)
     ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
-    if marks is not None:
-        ledger.edits[plan.train_use.statement] = replace(
-            ledger.edits[plan.train_use.statement], comments=marks.comments
-        )
     if plan.train_use.target is not None:
         ledger.removed[(plan.train_use.target, plan.train_use.scope)] = "MM230"
 

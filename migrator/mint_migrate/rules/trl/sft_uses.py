@@ -43,6 +43,9 @@ def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
     if context is not None and is_after and use.is_call and use.chain == "evaluate":
         if _evaluate(ledger, use, context):
             return True
+    elif is_after and use.chain == "state.log_history" and context is not None:
+        _history(ledger, use, context)
+        return False
     elif use.chain in CONSTANTS and not _is_compound(ledger, use.statement):
         text = CONSTANTS[use.chain]
         ledger.exact(use.found, _row(ledger, use), text, "a MinT script runs in one process")
@@ -80,7 +83,7 @@ def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
         target="TrainingClient.save_state",
         note=note,
     )
-    ledger.differ(use.found, "MM231", note)
+    ledger.differ(use.found, "MM231", note, use.statement)
     for index, argument in enumerate(use.arguments):
         if index == 0 and not argument.star:
             ledger.exact(argument.found, None, "save_state(name=...)")
@@ -101,6 +104,23 @@ def checkpoint_name(text: str, literal: str | None) -> str:
         path = literal[1:-1].rstrip("/")
         return f'"{path.rsplit("/", 1)[-1] or "final"}"'
     return f"Path({text}).name"
+
+
+def _history(ledger: Ledger, use: Use, context: AfterTraining) -> None:
+    """The log of the run is what the loop wrote to `metrics.jsonl`."""
+    note = "one entry for every step, with the names the loop writes"
+    ledger.decide(
+        use.found,
+        Fidelity.APPROXIMATE,
+        row=_row(ledger, use),
+        code="MM226",
+        target="metrics.jsonl",
+        note=note,
+    )
+    ledger.differ(use.found, "MM226", note)
+    path = f'(Path({context.config}.output_dir) / "metrics.jsonl")'
+    text = f"[json.loads(line) for line in {path}.read_text().splitlines()]"
+    ledger.edits[use.found.span] = Edit(span=use.found.span, text=text, is_statement=False)
 
 
 def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
@@ -131,7 +151,7 @@ def _by_row(ledger: Ledger, use: Use) -> None:
         ledger.remove_statement(use.statement)
         return
     code = row.code if row is not None and row.code is not None else "MM230"
-    note = row.note if row is not None and row.note else f"`{use.root}` no longer exists here"
+    note = row.note if row is not None and row.note else f"there is no `{use.root}` any more"
     ledger.manual(use.found, code, note, row)
     _arguments(ledger, use, Fidelity.MANUAL, code, note)
     ledger.mark_broken(use.statement, code, note)

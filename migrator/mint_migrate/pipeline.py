@@ -1,0 +1,111 @@
+"""The stages in order: analyse, plan, render, rewrite, check. Reading and writing files is the caller's part."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from mint_migrate.analyse.facts import collect
+from mint_migrate.check import check_output
+from mint_migrate.detect import mentions_source_package
+from mint_migrate.model.facts import Facts
+from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
+from mint_migrate.model.plan import Decision
+from mint_migrate.model.script import Plan
+from mint_migrate.model.source import Options, Source, Span
+from mint_migrate.plan.build import build_plan
+from mint_migrate.suppress import Suppressions, suppressions
+from mint_migrate.tables.lookup import Tables
+
+FRAMEWORK_PACKAGES = frozenset({"trl", "unsloth"})
+
+
+def migrate_source(source: Source, options: Options, tables: Tables) -> Outcome:
+    """Migrate one script. Nothing is read, written or executed."""
+    if not mentions_source_package(source.content):
+        return _no_framework(source)
+    try:
+        tree = ast.parse(source.text)
+    except SyntaxError as error:
+        return _does_not_parse(source, error)
+    facts = collect(source.text, tree)
+    if not any(item.qualified.split(".", 1)[0] in FRAMEWORK_PACKAGES for item in facts.imports):
+        own = _own_trainer(tree)
+        return _no_framework(source) if own is None else _own_class(source, own)
+    plan = build_plan(facts, tables, options)
+    plan = _suppress(plan, suppressions(source.text))
+    text = None
+    if plan.script is not None:
+        text = _write(source, tree, facts, plan)
+        problems = check_output(text, source.text, plan, tables)
+        if problems:
+            return _failed_checks(source, problems)
+    return Migrated(
+        source=source,
+        framework="trl",
+        version=plan.version,
+        evidence=plan.evidence,
+        decisions=plan.decisions,
+        text=text,
+        partial=plan.partial,
+        notices=plan.notices,
+    )
+
+
+def _write(source: Source, tree: ast.Module, facts: Facts, plan: Plan) -> str:
+    from mint_migrate.render.script import render_functions
+    from mint_migrate.rewrite.module import rewrite_module
+
+    assert plan.script is not None
+    name = source.path.replace("\\", "/").rsplit("/", 1)[-1]
+    headline = f"Supervised fine-tuning on MinT, converted from {name} (TRL {plan.version}, SFTTrainer)."
+    return rewrite_module(source.text, tree, plan, render_functions(plan.script), headline)
+
+
+def _suppress(plan: Plan, accepted: Suppressions) -> Plan:
+    def mark(decision: Decision) -> Decision:
+        if decision.code is None or not accepted.covers(decision.code, decision.found.span):
+            return decision
+        return replace(decision, suppressed=True)
+
+    return replace(plan, decisions=tuple(mark(decision) for decision in plan.decisions))
+
+
+def _no_framework(source: Source) -> Skipped:
+    return Skipped(path=source.path, code="MM107", reason="no framework used that can be migrated")
+
+
+def _own_trainer(tree: ast.Module) -> str | None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Trainer"):
+            return node.name
+    return None
+
+
+def _own_class(source: Source, name: str) -> Skipped:
+    return Skipped(
+        path=source.path,
+        code="MM108",
+        reason=f"`{name}` is this file's own class, not TRL's; left as it is",
+    )
+
+
+def _does_not_parse(source: Source, error: SyntaxError) -> Failed:
+    line, column = error.lineno or 1, error.offset or 1
+    return Failed(
+        path=source.path,
+        code="MM101",
+        reason=f"not valid Python: {error.msg}",
+        hint="only files that Python itself can parse are migrated",
+        span=Span(line=line, column=column, end_line=line, end_column=column + 1),
+    )
+
+
+def _failed_checks(source: Source, problems: tuple[str, ...]) -> Failed:
+    shown = "; ".join(problems[:5])
+    return Failed(
+        path=source.path,
+        code="MM901",
+        reason=f"the converted script fails its own checks ({shown}); nothing was written",
+        hint="this is a bug of mint-migrate: please report it with the script",
+    )

@@ -1,0 +1,39 @@
+"""Names for what we add, chosen so that none of the user's is hidden."""
+
+from __future__ import annotations
+
+from mint_migrate.model.facts import Facts
+from mint_migrate.model.script import Names
+
+CANDIDATES: dict[str, tuple[str, ...]] = {
+    "tokenize": ("tokenize_row", "tokenize_example", "tokens_of_row"),
+    "build_batch": ("build_batch", "build_datums", "build_mint_batch"),
+    "learning_rate": ("learning_rate_at", "scheduled_learning_rate", "mint_learning_rate"),
+    "evaluate": ("evaluate", "evaluate_loss", "evaluate_on_mint"),
+    "save_checkpoint": ("save_checkpoint", "save_training_state", "save_mint_checkpoint"),
+    "find_checkpoint": ("find_checkpoint", "find_training_state", "find_mint_checkpoint"),
+    "train": ("train", "train_sft", "run_training", "train_on_mint"),
+    "client": ("training_client", "mint_client", "mint_training_client"),
+}
+
+
+def allocate_names(facts: Facts) -> Names:
+    """Return the first free candidate for each name.
+
+    Every name bound anywhere in the module counts as taken: a local variable called `train` would hide our function
+    where it is called.
+    """
+    taken = {name for scope in facts.scopes for name in scope.names}
+    taken |= {name for statement in facts.statements for name in statement.loads}
+    chosen = {}
+    for role, candidates in CANDIDATES.items():
+        free = [name for name in candidates if name not in taken]
+        chosen[role] = free[0] if free else _numbered(candidates[-1], taken)
+    return Names(**chosen)
+
+
+def _numbered(base: str, taken: set[str]) -> str:
+    number = 2
+    while f"{base}_{number}" in taken:
+        number += 1
+    return f"{base}_{number}"

@@ -1,0 +1,93 @@
+"""Which names the result still uses, and what nothing needs any more."""
+
+from __future__ import annotations
+
+import ast
+
+from mint_migrate.model.facts import Binding, Statement
+from mint_migrate.rules.base import Ledger, contains
+
+
+def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
+    """Say whether a name bound in *scope* is read by what is left of the user's code."""
+    if name in _names_written(ledger):
+        return True
+    return any(
+        name in statement.loads
+        and ledger.owner_of(name, statement.scope) == scope
+        and _survives(ledger, statement)
+        for statement in ledger.facts.statements
+    )
+
+
+def _names_written(ledger: Ledger) -> set[str]:
+    """Return the names that our own replacements read."""
+    texts = [edit.text for span, edit in ledger.edits.items() if edit.text and span not in ledger.broken]
+    return set().union(*(_names_in(text) for text in texts))
+
+
+def _was_used(ledger: Ledger, name: str, scope: int) -> bool:
+    return any(
+        name in statement.loads and ledger.owner_of(name, statement.scope) == scope
+        for statement in ledger.facts.statements
+    )
+
+
+def _survives(ledger: Ledger, statement: Statement) -> bool:
+    """Say whether a statement is still the user's own."""
+    if any(contains(span, statement.span) for span in ledger.broken):
+        return False
+    edit = ledger.edits.get(statement.span)
+    return edit is None or not edit.is_statement
+
+
+def _names_in(text: str) -> set[str]:
+    tree = ast.parse(text)
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def drop_orphans(ledger: Ledger) -> tuple[str, ...]:
+    """Remove plain assignments that only removed code read; return imports that only removed code used."""
+    pending = True
+    while pending:
+        pending = False
+        for binding in ledger.facts.bindings:
+            if binding.kind == "assign" and _is_orphan(ledger, binding):
+                ledger.remove_statement(binding.statement)
+                pending = True
+    source_imports = {(item.bound, item.scope) for item in ledger.facts.imports}
+    return tuple(
+        binding.name
+        for binding in ledger.facts.bindings
+        if binding.kind == "import"
+        and (binding.name, binding.scope) not in source_imports
+        and _was_used(ledger, binding.name, binding.scope)
+        and not is_still_used(ledger, binding.name, binding.scope)
+    )
+
+
+def _is_orphan(ledger: Ledger, binding: Binding) -> bool:
+    if binding.statement in ledger.edits or binding.value is None or binding.name.startswith("self."):
+        return False
+    if not _was_used(ledger, binding.name, binding.scope) or not _is_pure(binding.value.text):
+        return False
+    if any(contains(span, binding.statement) for span in ledger.broken):
+        return False
+    return not is_still_used(ledger, binding.name, binding.scope)
+
+
+def _is_pure(text: str) -> bool:
+    """Say whether evaluating an expression does nothing but give a value."""
+    try:
+        tree = ast.parse(f"({text})")
+    except SyntaxError:
+        return False
+    return not any(
+        isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr)
+        or (isinstance(node, ast.Call) and not _is_builtin_view(node))
+        for node in ast.walk(tree)
+    )
+
+
+def _is_builtin_view(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id in {"getattr", "dict", "list", "str", "int", "float"}

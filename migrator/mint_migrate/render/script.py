@@ -1,0 +1,48 @@
+"""Render the functions of a converted script."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+
+import jinja2
+
+from mint_migrate.model.script import SftScript
+from mint_migrate.resources import data_dir
+
+
+def render_functions(script: SftScript) -> str:
+    """Return the functions of a supervised fine-tuning script, formatted by us and by nothing else."""
+    template = _environment().get_template("sft.py.j2")
+    return template.render(s=script).strip() + "\n"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_load),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["src"] = source_expression
+    return environment
+
+
+def _load(name: str) -> str:
+    folder = data_dir("templates")
+    for part in name.split("/"):
+        folder = folder / part
+    return folder.read_text(encoding="utf-8")
+
+
+def source_expression(text: str) -> str:
+    """Return *text*, which must be one Python expression.
+
+    Raises:
+        SyntaxError: it is not; a template would write broken code.
+    """
+    ast.parse(f"({text}\n)", mode="eval")
+    return text
