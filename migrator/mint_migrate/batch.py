@@ -61,6 +61,8 @@ class Landing:
     todos: tuple[Todo, ...] = ()
     """Markers in the result, or in the edited file that stands in its place."""
     diff: str = ""
+    is_passed_over: bool = False
+    """An output of ours found in a folder: searched for markers, left out of the report."""
     trace: str = ""
     """Python's account of a failure of ours."""
 
@@ -129,7 +131,9 @@ def _migrate_all(scripts: Sequence[Script], job: Job) -> Iterable[tuple[Outcome,
 def _land(script: Script, outcome: Outcome, job: Job) -> Landing:
     """Compare the result of *script* with what lies at its place."""
     if isinstance(outcome, Skipped) and outcome.code == "MM111":
-        return Landing(outcome=outcome, todos=_todos_in(script.path))
+        in_folder = script.base is not None
+        todos = _todos_in(script.path)
+        return Landing(outcome=outcome, todos=todos, is_passed_over=in_folder)
     if not isinstance(outcome, Migrated):
         return Landing(outcome=outcome)
     in_place = job.in_place

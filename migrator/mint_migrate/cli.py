@@ -52,7 +52,8 @@ def run(argv: Sequence[str]) -> int:
     """
     if not argv or argv[0] in GLOBAL_OPTIONS:
         return _run_global(argv)
-    arguments, rest = list(argv), ()
+    arguments = list(argv)
+    rest: tuple[str, ...] = ()
     by_name = {command.name: command for command in COMMANDS}
     if arguments[0] not in by_name:
         _refuse_misspelled_command(arguments[0])

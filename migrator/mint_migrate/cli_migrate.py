@@ -64,6 +64,8 @@ def migrate(arguments: Arguments) -> int:
     if gathered.num_passed_over:
         noun = "script uses" if gathered.num_passed_over == 1 else "scripts use"
         console.err(f"{gathered.num_passed_over} {noun} no source framework")
+    if num_ours := sum(landing.is_passed_over for landing in landings):
+        console.err(f"{num_ours} already written by mint-migrate")
     status = _write_reports(arguments, landings) if arguments.reports else 0
     report = _report(arguments, gathered.failures, landings)
     _show(report, arguments)
@@ -230,7 +232,7 @@ def _report(
     arguments: Arguments, failures: Sequence[Failed], landings: Sequence[Landing]
 ) -> Report:
     entries = [Entry(outcome=failed) for failed in failures]
-    entries += [_entry(arguments, landing) for landing in landings]
+    entries += [_entry(arguments, landing) for landing in landings if not landing.is_passed_over]
     return build(entries, version=__version__)
 
 

@@ -39,7 +39,8 @@ class Parser(argparse.ArgumentParser):
 
 def paragraphs(text: str) -> str:
     """Return *text* wrapped, its blank lines kept."""
-    return "\n\n".join(textwrap.fill(part, WIDTH, break_on_hyphens=False) for part in text.split("\n\n"))
+    wrapped = (textwrap.fill(part, WIDTH, break_on_hyphens=False) for part in text.split("\n\n"))
+    return "\n\n".join(wrapped)
 
 
 def migrate(parser: Parser) -> None:

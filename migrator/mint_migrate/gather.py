@@ -17,7 +17,8 @@ from mint_migrate.model.outcome import Failed
 
 PASSED_OVER = frozenset({"__pycache__", "env", "node_modules", "site-packages", "venv"})
 # A name in an import, a string given to importlib, or a launcher's `-m`; not a part of a word.
-_WORTH_PARSING = re.compile(rb"(?<![\w.])trl(?![\w-])")
+# Our own outputs are looked at as well, for the markers in them.
+_WORTH_PARSING = re.compile(rb"(?<![\w.])trl(?![\w-])|\nmint-migrate \S+, sha256 [0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def find_todos(text: str) -> tuple[Todo, ...]:
 
 def marker(code: str, sentence: str) -> str:
     """Return the comment that asks a person to act, without indentation."""
-    return f"# TODO[mint-migrate {code}]: {sentence}"
+    return f"# TODO[mint-migrate {code}] {sentence}"
 
 
 def insert_marker(text: str, line: int, code: str, sentence: str) -> str:

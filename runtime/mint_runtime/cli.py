@@ -51,7 +51,8 @@ class Dtype(StrEnum):
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"mint-runtime: {message}", err=True)
+    # Messages of libraries may span lines; a refusal is one.
+    typer.echo(f"mint-runtime: {' '.join(message.split())}", err=True)
     raise typer.Exit(2)
 
 
@@ -148,6 +149,7 @@ def serve(
                 state_dir=(state_dir or default_state_dir()).expanduser().resolve(),
                 api_key=api_key,
                 max_body_bytes=max_body_mb << 20,
+                max_models=max_adapters,
             ),
             ServerSettings(
                 host=host, port=port, ready_file=ready_file, stop_with_stdin=stop_with_stdin

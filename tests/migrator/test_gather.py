@@ -79,6 +79,7 @@ def test_a_folder_without_scripts_fails(tmp_path):
         ("from trl import SFTTrainer\n", True),
         ("import trl.trainer as t\n", True),
         ('importlib.import_module("trl")\n', True),
+        ('"""\nmint-migrate 0.1.0, sha256 0123456789abcdef\n"""\n', True),
         ("import trlx\n", False),
         ("import my.trl\n", False),
         ("ctrl = 1\n", False),

@@ -11,7 +11,7 @@ TEXT = "import mint\n\ndef f():\n    train()\n"
 def test_a_marker_is_found_with_its_place_and_message():
     text = insert_marker(TEXT, 4, "MM203", "move the body of `my_rollout` here")
     assert (
-        text.split("\n")[3] == "    # TODO[mint-migrate MM203]: move the body of `my_rollout` here"
+        text.split("\n")[3] == "    # TODO[mint-migrate MM203] move the body of `my_rollout` here"
     )
     assert find_todos(text) == (
         Todo(line=4, column=7, code="MM203", message="move the body of `my_rollout` here"),
@@ -54,4 +54,4 @@ def test_a_marker_elsewhere_does_not_count():
 
 
 def test_a_marker_is_one_comment():
-    assert marker("MM203", "act") == "# TODO[mint-migrate MM203]: act"
+    assert marker("MM203", "act") == "# TODO[mint-migrate MM203] act"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.server import KEY, Server, run_client, running_server
+from support.server import Client, Server, running_client, running_server
 
 PRELUDE = """
-import json, mint
+import mint
 from mint import types
 
 def datums(*lengths):
@@ -50,42 +50,48 @@ def server(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
-def test_the_client_trains_and_its_loss_falls(server: Server, tiny_directory: Path) -> None:
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[Client]:
+    """Yield one client process for the file; its telemetry is on, as it is by default."""
+    with running_client(server.url, TINKER_TELEMETRY="1") as running:
+        yield running
+
+
+def test_the_client_trains_and_its_loss_falls(client: Client, tiny_directory: Path) -> None:
     script = """
 capabilities = service.get_server_capabilities()
 info = training.get_info()
 losses = [step(training, datums(4, 6)) for _ in range(5)]
-print(json.dumps({
+result = {
     "served": [m.model_name for m in capabilities.supported_models],
     "tokenizer": info.model_data.tokenizer_id,
     "decoded": training.get_tokenizer().decode(training.get_tokenizer().encode("ab")),
     "rank": info.lora_rank,
     "losses": losses,
-}))
+}
 """
-    # The client reports itself here, as it does by default.
-    result = run_client(PRELUDE + script, server.url, TINKER_TELEMETRY="1")
+    result = client.run(PRELUDE + script)
     assert result["served"] == ["tiny"]
     assert result["tokenizer"] == str(tiny_directory)
     assert result["decoded"] == "ab"
     assert result["rank"] == 4
-    assert result["losses"] == sorted(result["losses"], reverse=True)  # type: ignore[call-overload]
+    assert result["losses"] == sorted(result["losses"], reverse=True)
 
 
-def test_outputs_are_per_datum_and_their_sum_is_the_loss(server: Server) -> None:
+def test_outputs_are_per_datum_and_their_sum_is_the_loss(client: Client) -> None:
     script = """
 output = training.forward_backward(datums(3, 5), "cross_entropy").result()
 logprobs = [o["logprobs"].tolist() for o in output.loss_fn_outputs]
-print(json.dumps({"logprobs": logprobs, "loss": output.metrics["loss:sum"]}))
+result = {"logprobs": logprobs, "loss": output.metrics["loss:sum"]}
 """
-    result = run_client(PRELUDE + script, server.url)
+    result = client.run(PRELUDE + script)
     logprobs = result["logprobs"]
-    assert [len(one) for one in logprobs] == [3, 5]  # type: ignore[attr-defined]
+    assert [len(one) for one in logprobs] == [3, 5]
     # The sum is taken in another order, in float32.
-    assert sum(map(sum, logprobs)) == pytest.approx(-result["loss"], rel=1e-5)  # type: ignore
+    assert sum(map(sum, logprobs)) == pytest.approx(-result["loss"], rel=1e-5)
 
 
-def test_a_custom_loss_equal_to_cross_entropy_trains_alike(server: Server) -> None:
+def test_a_custom_loss_equal_to_cross_entropy_trains_alike(client: Client) -> None:
     script = """
 other = service.create_lora_training_client(base_model="tiny", rank=4, seed=7)
 data = datums(4, 6)
@@ -99,14 +105,14 @@ for _ in range(3):
     result = other.forward_backward_custom(data, custom)
     other.optim_step(types.AdamParams(learning_rate=1e-2)).result()
     metrics.append(result.result().metrics["mine"])
-print(json.dumps({"plain": [step(training, data) for _ in range(3)], "custom": metrics}))
+result = {"plain": [step(training, data) for _ in range(3)], "custom": metrics}
 """
-    result = run_client(PRELUDE + script, server.url)
+    result = client.run(PRELUDE + script)
     # Same arithmetic; only the client's own sum is ordered differently.
     assert result["custom"] == pytest.approx(result["plain"], rel=1e-5)
 
 
-def test_gradients_of_several_passes_add_up(server: Server) -> None:
+def test_gradients_of_several_passes_add_up(client: Client) -> None:
     script = """
 other = service.create_lora_training_client(base_model="tiny", rank=4, seed=7)
 adam = types.AdamParams(learning_rate=1e-2)
@@ -116,26 +122,26 @@ norms = [training.optim_step(adam).result().metrics["grad_norm"]]
 for one in data:
     other.forward_backward([one], "cross_entropy")
 norms.append(other.optim_step(adam).result().metrics["grad_norm"])
-print(json.dumps({"norms": norms}))
+result = {"norms": norms}
 """
-    whole, parts = run_client(PRELUDE + script, server.url)["norms"]  # type: ignore[misc]
+    whole, parts = client.run(PRELUDE + script)["norms"]
     # Float32 sums in another order.
     assert parts == pytest.approx(whole, rel=1e-4)
 
 
-def test_more_datums_than_one_request_takes_are_one_pass(server: Server) -> None:
+def test_more_datums_than_one_request_takes_are_one_pass(client: Client, server: Server) -> None:
     script = """
 output = training.forward_backward(datums(*([2, 3] * 600)), "cross_entropy").result()
 norm = training.optim_step(types.AdamParams(learning_rate=1e-3)).result().metrics["grad_norm"]
 lengths = [len(o["logprobs"].tolist()) for o in output.loss_fn_outputs]
-print(json.dumps({"lengths": lengths, "tokens": output.metrics["loss:sum"], "norm": norm}))
+result = {"lengths": lengths, "tokens": output.metrics["loss:sum"], "norm": norm}
 """
-    result = run_client(PRELUDE + script, server.url)
+    result = client.run(PRELUDE + script)
     assert result["lengths"] == [2, 3] * 600
     assert "datums=1024" in server.log.read_text()
 
 
-def test_samplers_are_snapshots_and_named_ones_can_be_opened_again(server: Server) -> None:
+def test_samplers_are_snapshots_and_named_ones_can_be_opened_again(client: Client) -> None:
     script = """
 prompt = types.ModelInput.from_ints([5, 6, 7])
 greedy = types.SamplingParams(max_tokens=6, temperature=0.0)
@@ -156,27 +162,28 @@ base = service.create_sampling_client(base_model="tiny")
 several = named.sample(
     prompt, 3, types.SamplingParams(max_tokens=6, temperature=1.0, seed=1)
 ).result()
-print(json.dumps({
+result = {
     "unchanged": before == after,
     "prompt": before,
     "snapshot": drawn(snapshot),
     "named": drawn(named),
-    "base": drawn(base),
+    "base": base.compute_logprobs(prompt).result(),
     "several": [list(s.tokens) for s in several.sequences],
     "base_name": named.get_base_model(),
     "path": path,
-}))
+}
 """
-    result = run_client(PRELUDE + script, server.url)
+    result = client.run(PRELUDE + script)
     assert result["unchanged"]
-    assert result["prompt"][0] is None  # type: ignore[index]
-    assert len(result["prompt"]) == 3  # type: ignore[arg-type]
-    assert result["snapshot"] == result["named"] != result["base"]
-    assert len({tuple(one) for one in result["several"]}) > 1  # type: ignore[attr-defined]
+    assert result["prompt"][0] is None
+    assert len(result["prompt"]) == 3
+    assert result["snapshot"] == result["named"]
+    assert result["prompt"] != result["base"]
+    assert len({tuple(one) for one in result["several"]}) > 1
     assert result["base_name"] == "tiny"
 
 
-def test_checkpoints_are_listed_described_downloaded_and_deleted(server: Server) -> None:
+def test_checkpoints_are_listed_described_downloaded_and_deleted(client: Client) -> None:
     script = """
 import io, tarfile, urllib.request
 
@@ -192,7 +199,7 @@ rest.set_checkpoint_ttl_from_tinker_path(path, None).result()
 listed = rest.list_checkpoints(run.training_run_id).result().checkpoints
 rest.delete_checkpoint_from_tinker_path(path).result()
 left = rest.list_checkpoints(run.training_run_id).result().checkpoints
-print(json.dumps({
+result = {
     "run": run.training_run_id == training.model_id,
     "session": rest.list_sessions().result().sessions[0] in training.model_id,
     "files": archive.getnames(),
@@ -200,26 +207,26 @@ print(json.dumps({
     "public": [c.public for c in listed],
     "expires": [c.expires_at for c in listed],
     "left": len(left),
-}))
+}
 """
-    result = run_client(PRELUDE + script, server.url)
+    result = client.run(PRELUDE + script)
     assert result["run"]
     assert result["session"]
-    assert {"adapter_config.json", "adapter_model.safetensors"} <= set(result["files"])  # type: ignore
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= set(result["files"])
     assert (result["rank"], result["public"], result["expires"]) == (4, [True], [None])
     assert result["left"] == 0
 
 
-def test_from_state_continues_exactly(server: Server) -> None:
+def test_from_state_continues_exactly(client: Client) -> None:
     script = """
 data = datums(4, 6)
 step(training, data)
 path = training.save_state("one").result().path
 expected = [step(training, data) for _ in range(2)]
 resumed = service.create_training_client_from_state_with_optimizer(path)
-print(json.dumps({"expected": expected, "resumed": [step(resumed, data) for _ in range(2)]}))
+result = {"expected": expected, "resumed": [step(resumed, data) for _ in range(2)]}
 """
-    result = run_client(PRELUDE + script, server.url)
+    result = client.run(PRELUDE + script)
     assert result["resumed"] == result["expected"]
 
 
@@ -247,7 +254,7 @@ print(json.dumps({"expected": expected, "resumed": [step(resumed, data) for _ in
     ],
 )  # fmt: skip
 def test_a_mistake_is_the_clients_typed_error_and_the_next_call_works(
-    server: Server, action: str, error: str, text: str
+    client: Client, action: str, error: str, text: str
 ) -> None:
     script = f"""
 def bad_datum(token):
@@ -257,31 +264,34 @@ def bad_datum(token):
     )]
 
 raised = failure(lambda: {action})
-print(json.dumps({{"raised": raised, "loss": step(training, datums(3))}}))
+result = {{"raised": raised, "loss": step(training, datums(3))}}
 """
-    result = run_client(PRELUDE + script, server.url)
-    kind, message = result["raised"]  # type: ignore[misc]
+    result = client.run(PRELUDE + script)
+    kind, message = result["raised"]
     assert kind == error
     assert text in message
-    assert result["loss"] > 0  # type: ignore[operator]
+    assert result["loss"] > 0
 
 
 def test_a_wrong_key_is_the_clients_authentication_error(
     tiny_directory: Path, tmp_path: Path
 ) -> None:
     script = """
-import json, mint
+import mint
 try:
-    mint.ServiceClient()
-    raised = None
+    mint.ServiceClient(api_key=KEY)
+    result = None
 except Exception as error:
-    raised = [type(error).__name__, str(error)]
-print(json.dumps({"raised": raised}))
+    result = [type(error).__name__, str(error)]
 """
-    with running_server(tiny_directory, tmp_path / "state", "--api-key", "sk-right") as server:
-        refused = run_client(script, server.url, key="sk-wrong")["raised"]
-        accepted = run_client(script, server.url, key="sk-right")["raised"]
-    assert refused[0] == "AuthenticationError"  # type: ignore[index]
-    assert "MINT_API_KEY" in refused[1]  # type: ignore[index]
+    options = ("--api-key", "sk-right-0123456789")
+    with (
+        running_server(tiny_directory, tmp_path / "state", *options) as server,
+        running_client(server.url) as client,
+    ):
+        refused = client.run('KEY = "sk-wrong"\n' + script)
+        accepted = client.run('KEY = "sk-right-0123456789"\n' + script)
+    assert refused[0] == "AuthenticationError"
+    assert "MINT_API_KEY" in refused[1]
     assert accepted is None
-    assert KEY not in server.log.read_text()
+    assert "sk-right" not in server.log.read_text()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-test-0123456789"
@@ -23,8 +24,9 @@ _STOP_S = 20.0
 class Server:
     """One `mint-runtime serve` process."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, model: Path, log: Path) -> None:
         self.process = process
+        self.model = model
         self.url = url
         self.log = log
 
@@ -84,7 +86,7 @@ def start_server(model: Path, state: Path, *options: str, name: str = "tiny") ->
             process.kill()
             raise AssertionError(f"the server did not start:\n{log.read_text()}")
         time.sleep(0.05)
-    return Server(process, json.loads(ready.read_text())["url"], log)
+    return Server(process, json.loads(ready.read_text())["url"], model, log)
 
 
 @contextmanager
@@ -97,20 +99,62 @@ def running_server(model: Path, state: Path, *options: str, name: str = "tiny") 
         server.stop()
 
 
-def run_client(script: str, url: str, *, key: str = KEY, **variables: str) -> dict[str, object]:
-    """Run `script` with the `mint` client pointed at `url`; return the JSON object it prints last.
+class Client:
+    """A process with the `mint` client, pointed at one server. Runs scripts one after the other.
 
-    The script runs in its own process, because the client reads its environment when it is
-    imported.
+    A process of its own, because the client reads its environment when it is imported; one for
+    many scripts, because the import takes seconds. Every script starts in an empty namespace.
     """
-    settings = {"MINT_BASE_URL": url, "MINT_API_KEY": key, "TINKER_TELEMETRY": "0", **variables}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
+
+    def __init__(self, url: str, *, key: str = KEY, **variables: str) -> None:
+        settings = {"MINT_BASE_URL": url, "MINT_API_KEY": key, "TINKER_TELEMETRY": "0", **variables}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _DRIVER],
+            env=environment(**settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str) -> dict[str, Any]:
+        """Run `script` and return what it assigned to `result`, as JSON carries it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(script) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        assert "error" not in answer, answer["error"]
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait(_STOP_S)
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+_DRIVER = """
+import json, sys, traceback
+answers, sys.stdout = sys.stdout, sys.stderr
+for line in sys.stdin:
+    names = {}
+    try:
+        exec(json.loads(line), names)
+        answer = {"result": names.get("result")}
+    except BaseException:
+        answer = {"error": traceback.format_exc()}
+    print(json.dumps(answer), file=answers, flush=True)
+"""
+
+
+@contextmanager
+def running_client(url: str, *, key: str = KEY, **variables: str) -> Iterator[Client]:
+    """Yield a client process that is ended afterwards."""
+    client = Client(url, key=key, **variables)
+    try:
+        yield client
+    finally:
+        client.close()

@@ -9,6 +9,8 @@ not columns of the source.
 from __future__ import annotations
 
 import ast
+import contextlib
+import string
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -56,16 +58,19 @@ def find_columns(source: str) -> Columns:
     constants = collect(tree)
     functions = _row_functions(tree)
     reads, made = _reads(functions), _made(functions)
-    reads |= _listed(tree) | _loop_reads(tree)
+    reads |= _listed(tree) | _loop_reads(tree) | _template_fields(tree)
     keys = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     fields = [
         value for value in constants.of_attribute("dataset_text_field") if isinstance(value, str)
     ]
+    known = dict.fromkeys(
+        column for name, columns in KNOWN_DATASETS.items() if name in keys for column in columns
+    )
+    reads = known | {name: None for name in reads if not known or name not in made}
     if not reads:
         reads = dict.fromkeys(_unread(constants, keys, fields, made))
-    names = tuple(name for name in reads if name not in MESSAGE_KEYS or name in fields) or (
-        "messages",
-    )
+    names = tuple(name for name in reads if name not in MESSAGE_KEYS or name in fields)
+    names = names or ("messages",)
     return Columns(
         names=names,
         literals=_comparisons(functions, names),
@@ -78,14 +83,28 @@ def _unread(
     constants: Constants, keys: AbstractSet[object], fields: list[str], made: set[str]
 ) -> tuple[str, ...]:
     """Return the columns of a script that hands its data to the trainer as they are."""
-    known = [columns for name, columns in KNOWN_DATASETS.items() if name in keys]
-    if known:
-        return tuple(column for columns in known for column in columns)
     if fields and fields[0] not in made:
         return (fields[0],)
     if True in constants.of_attribute("completion_only_loss") or {"prompt", "completion"} <= keys:
         return ("prompt", "completion")
     return ("messages",)
+
+
+def _template_fields(tree: ast.AST) -> dict[str, None]:
+    """Return the fields of the module's format strings where one is filled from a whole row."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    if not any(
+        called_name(call) == "format" and any(word.arg is None for word in call.keywords)
+        for call in calls
+    ):
+        return {}
+    found: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            with contextlib.suppress(ValueError):
+                fields = [field for _, field, _, _ in string.Formatter().parse(node.value)]
+                found |= {field: None for field in fields if field and field.isidentifier()}
+    return found
 
 
 def _row_functions(tree: ast.AST) -> list[ast.FunctionDef | ast.Lambda]:

@@ -67,6 +67,8 @@ class Names:
     base_models: tuple[str, ...]
     """Names given as `base_model=`: what a runtime must serve."""
     datasets: tuple[DatasetRequest, ...]
+    loads_from_hub: bool
+    """Some data set stands in a call that loads it, not only as a string that looks like one."""
     splits: tuple[str, ...]
     data_files: tuple[str, ...]
     """Paths the script loads as local files, whether they exist or not."""
@@ -85,10 +87,13 @@ def find_names(source: str, args: Sequence[str] = (), *, folder: Path | None = N
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     loaders = [call for call in calls if called_name(call) == "load_dataset"]
     free = _hub_ids(tree, args, folder)
+    datasets = _datasets(constants, loaders, free)
     return Names(
         models=_unique([*_models(constants, calls), *free]),
         base_models=_base_models(constants, calls),
-        datasets=_datasets(constants, loaders, free),
+        datasets=datasets,
+        loads_from_hub=any(request.path not in free for request in datasets)
+        or any(path in free for call in loaders for path in _loaded_paths(constants, call)),
         splits=_splits(constants, loaders, tree),
         data_files=_unique([*_data_files(constants, calls), *_data_arguments(args)]),
     )
@@ -138,7 +143,7 @@ def _datasets(
         configs = constants.strings(_argument(call, 1, "name")) or (None,)
         files = constants.strings(_argument(call, 3, "data_files")) or (None,)
         folders = constants.strings(_argument(call, 2, "data_dir")) or (None,)
-        for path in constants.strings(_argument(call, 0, "path")):
+        for path in _loaded_paths(constants, call):
             if path not in PACKAGED_LOADERS and _is_name(path):
                 found += [
                     DatasetRequest(path=path, config=config, data_files=file, data_dir=directory)
@@ -152,6 +157,11 @@ def _datasets(
         free = _unique([*free, *(value for value in values if _is_name(value))])
     found += [DatasetRequest(path=path) for path in free if path not in named]
     return tuple(dict.fromkeys(found))
+
+
+def _loaded_paths(constants: Constants, call: ast.Call) -> tuple[str, ...]:
+    """Return what a call of `load_dataset` may load."""
+    return constants.strings(_argument(call, 0, "path"))
 
 
 def _splits(constants: Constants, loaders: list[ast.Call], tree: ast.AST) -> tuple[str, ...]:
@@ -176,9 +186,7 @@ def _data_files(constants: Constants, calls: list[ast.Call]) -> tuple[str, ...]:
     for call in calls:
         name = called_name(call)
         if name == "load_dataset":
-            if any(
-                path in PACKAGED_LOADERS for path in constants.strings(_argument(call, 0, "path"))
-            ):
+            if any(path in PACKAGED_LOADERS for path in _loaded_paths(constants, call)):
                 found += _file_strings(constants, _argument(call, 3, "data_files"))
         elif name in {"from_json", "from_csv", "read_json", "read_csv"}:
             found += constants.strings(_argument(call, 0, "path_or_paths", "path_or_buf"))

@@ -122,7 +122,7 @@ def build_world(
     requests = [request for request in names.datasets if not (folder / request.path).exists()]
     requests += [request for request in extra.datasets if request not in requests]
     add_datasets(hub, requests, splits)
-    return World(hub=hub, models=models, notes=_notes(base_model, data, source, splits))
+    return World(hub=hub, models=models, notes=_notes(base_model, data, source, names, splits))
 
 
 def _splits(
@@ -194,19 +194,19 @@ def load_rows(data: Path) -> tuple[Row, ...]:
 
 
 def _notes(
-    base_model: Path | None, data: Path | None, source: str, splits: Mapping[str, tuple[Row, ...]]
+    base_model: Path | None,
+    data: Path | None,
+    source: str,
+    names: Names,
+    splits: Mapping[str, tuple[Row, ...]],
 ) -> tuple[str, ...]:
-    model = f"{base_model}" if base_model else "a tiny random model with a byte-level tokenizer"
-    rows = splits["train"]
-    content = (
-        f"{data}"
-        if data
-        else "synthetic rows with columns " + ", ".join(find_columns(source).names)
-    )
-    return (
-        f"every model name stands for {model}",
-        f"every data set name stands for {len(rows)} rows: {content}",
-    )
+    model = base_model or "a tiny random model with a byte-level tokenizer"
+    notes = [f"every model name stands for {model}"]
+    if names.loads_from_hub:
+        columns = ", ".join(find_columns(source).names)
+        content = data or f"synthetic, with columns {columns}"
+        notes.append(f"every data set name stands for {len(splits['train'])} rows ({content})")
+    return tuple(notes)
 
 
 def quiet_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -20,6 +20,8 @@ class Names:
     find_checkpoint: str = "find_checkpoint"
     train: str = "train"
     client: str = "training_client"
+    checkpoint: str = "checkpoint"
+    rows: str = "eval_rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,18 +127,22 @@ def start_child(spec: ChildSpec, *, cwd: Path, env: Mapping[str, str], timeout_s
     return Child(spec=spec, process=process, deadline=time.monotonic() + timeout_s)
 
 
-def wait_for_adapter(original: Child) -> Path:
-    """Return the folder of the adapter that the original starts from, once it is written.
+def adapter_folder(original: Child) -> Path:
+    """Return where the original writes the adapter that it starts from."""
+    return original.output / ADAPTER
+
+
+def wait_for_adapter(original: Child) -> None:
+    """Return once the original has written the adapter that it starts from.
 
     Raises:
         CannotRun: the script ended without training.
     """
-    adapter = original.output / ADAPTER
+    adapter = adapter_folder(original)
     original.wait_for(adapter.is_dir)
     if not adapter.is_dir():
         original.check_status()
         raise CannotRun("the original ended without training: no trainer's `train` was called")
-    return adapter
 
 
 def original_steps(original: Child) -> tuple[tuple[Step, ...], bool]:

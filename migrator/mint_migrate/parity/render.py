@@ -23,6 +23,13 @@ from mint_migrate.parity.steps import Step
 from mint_migrate.parity.verify import VerifyResult
 
 JSON_VERSION = 1
+SHORT_NAMES = {
+    "loss": "loss",
+    "learning_rate": "lr",
+    "grad_norm": "grad",
+    "num_loss_tokens": "tokens",
+}
+"""How the last column of the table calls the quantities."""
 
 
 def renderable(result: VerifyResult) -> RenderableType:
@@ -68,18 +75,11 @@ def verdict(result: VerifyResult) -> list[str]:
 
 
 def _table(result: VerifyResult) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("step", justify="right")
-    for name in (
-        "loss TRL",
-        "loss MinT",
-        "rel. diff",
-        "learning rate",
-        "grad TRL",
-        "grad MinT",
-        "tokens",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
+    """Return one row per step, narrow enough for a terminal of 80 columns where the sides agree."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("step", justify="right", no_wrap=True)
+    for name in ("loss TRL", "loss MinT", "rel.diff", "lr", "grad TRL", "grad MinT", "tokens"):
+        table.add_column(name, justify="right")
     table.add_column("differs")
     for pair in result.comparison.pairs:
         left, right = pair.original, pair.converted
@@ -92,7 +92,7 @@ def _table(result: VerifyResult) -> Table:
             _norm(left.grad_norm),
             _norm(right.grad_norm),
             _both(_count(left.num_loss_tokens), _count(right.num_loss_tokens)),
-            ", ".join(pair.differs),
+            ", ".join(SHORT_NAMES[name] for name in pair.differs),
         )
     return table
 

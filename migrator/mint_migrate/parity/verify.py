@@ -36,6 +36,7 @@ from mint_migrate.bridge.world import (
 )
 from mint_migrate.parity.causes import likely_cause
 from mint_migrate.parity.children import (
+    adapter_folder,
     aligned_shape,
     converted_steps,
     original_steps,
@@ -220,8 +221,9 @@ def _train_both(job: _Job, notify: Callable[[str], None]) -> tuple[Comparison, s
             timeout_s=job.options.timeout_s,
         )
         stack.enter_context(original.process)
-        adapter = wait_for_adapter(original)
-        runtime = stack.enter_context(_runtime(job, adapter, environment))
+        # The server reads the adapter when the first model is created, so it may start meanwhile.
+        runtime = stack.enter_context(_runtime(job, adapter_folder(original), environment))
+        wait_for_adapter(original)
         notify("training the converted script on the runtime")
         converted = start_child(
             _spec(job, is_original=False),

@@ -13,6 +13,8 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "save_checkpoint": ("save_checkpoint", "save_training_state", "save_mint_checkpoint"),
     "find_checkpoint": ("find_checkpoint", "find_training_state", "find_mint_checkpoint"),
     "train": ("train", "train_sft", "run_training", "train_on_mint"),
+    "checkpoint": ("checkpoint", "saved", "mint_checkpoint"),
+    "rows": ("eval_rows", "held_out_rows", "mint_eval_rows"),
     "client": ("training_client", "mint_client", "mint_training_client"),
 }
 

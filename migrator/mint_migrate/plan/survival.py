@@ -73,7 +73,18 @@ def _is_orphan(ledger: Ledger, binding: Binding) -> bool:
         return False
     if any(contains(span, binding.statement) for span in ledger.broken):
         return False
+    if any(binding.name in statement.loads for statement in _broken_statements(ledger)):
+        return False
     return not is_still_used(ledger, binding.name, binding.scope)
+
+
+def _broken_statements(ledger: Ledger) -> list[Statement]:
+    """Statements that became comments: whoever mends them needs what they read."""
+    return [
+        item
+        for item in ledger.facts.statements
+        if any(contains(span, item.span) for span in ledger.broken)
+    ]
 
 
 def _is_pure(text: str) -> bool:

@@ -73,14 +73,14 @@ def _assumptions(file: FileReport) -> list[str]:
 def _task(file: FileReport, item: Item) -> str:
     note = f": {_escape(item.note)}" if item.note else ""
     place = f"{file.source}:{item.line}:{item.column}"
-    return f"- [ ] {_code(place)} {_link(item)} {_code(item.source_text)}{note}"
+    return f"- [ ] {_code(place)} {_link(item)} {_code(words.label(item))}{note}"
 
 
 def _table(items: Sequence[Item], *, with_reason: bool) -> str:
     head = ["Line", "Before", "After"] + (["Why"] if with_reason else [])
     rows = [head, ["---:", *["---"] * (len(head) - 1)]]
     for item in items:
-        row = [str(item.line), _cell(_code(item.source_text)), _cell(_target(item))]
+        row = [str(item.line), _cell(_code(words.label(item))), _cell(_target(item))]
         if with_reason:
             row.append(_cell(f"{_link(item)} {_escape(item.note)}{_accepted(item)}".strip()))
         rows.append(row)

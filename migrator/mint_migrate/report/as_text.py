@@ -1,4 +1,4 @@
-"""The report for a terminal: what needs a person first, then the rest as a table, then counts.
+"""The report for a terminal: what needs a person first, then the rest as lists, then counts.
 
 Nothing depends on color, and 80 columns suffice. A finding that needs a person is one line,
 `path:line:column: MMnnn message`, so that editors can jump to it.
@@ -10,7 +10,6 @@ import io
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mint_migrate.model.plan import Fidelity
@@ -18,6 +17,8 @@ from mint_migrate.model.report import FileReport, Item, Report
 from mint_migrate.report import words
 
 WIDTH = 80
+MOST_OF_ONE_REASON = 3
+"""More items than this that need a person for the same reason are shown as one and a count."""
 
 
 def as_text(
@@ -27,8 +28,7 @@ def as_text(
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, legacy_windows=False)
     show(console, report, verbose=verbose, strict=strict)
-    lines = (line.rstrip() for line in stream.getvalue().split("\n"))
-    return "\n".join(lines)
+    return stream.getvalue()
 
 
 def show(console: Console, report: Report, *, verbose: bool = False, strict: bool = False) -> None:
@@ -54,30 +54,48 @@ def show(console: Console, report: Report, *, verbose: bool = False, strict: boo
 def _show_file(console: Console, file: FileReport, *, verbose: bool, strict: bool) -> None:
     _line(console, Text.assemble((file.source, "bold"), f": {words.heading(file)}"))
     for sentence in words.assumptions(file):
-        _bullet(console, sentence)
+        _hang(console, "  - ", Text(sentence))
     _line(console, Text())
     asking = words.asking(file, strict=strict)
-    for item in asking:
-        _line(console, _finding(file, item))
-    if asking:
-        _line(console, Text(f"hint: `mint-migrate explain {asking[0].code}` says what to do"))
-        _line(console, Text())
+    _show_findings(console, file, asking, verbose=verbose)
     for fidelity in (Fidelity.APPROXIMATE, Fidelity.DROPPED, Fidelity.MANUAL):
         listed = [i for i in file.items if i.decision is fidelity and i not in asking]
         label = "accepted by a comment" if fidelity is Fidelity.MANUAL else fidelity.value
-        _show_table(console, label, listed, with_reason=True)
+        _show_list(console, label, listed)
     exact = [item for item in file.items if item.decision is Fidelity.EXACT]
     if verbose:
-        _show_table(console, Fidelity.EXACT.value, exact, with_reason=False)
+        _show_list(console, Fidelity.EXACT.value, exact)
     elif exact:
         verb = "keeps its" if len(exact) == 1 else "keep their"
         _line(console, Text(f"{len(exact)} {verb} exact effect (--verbose lists them)"))
         _line(console, Text())
 
 
+def _show_findings(
+    console: Console, file: FileReport, items: Sequence[Item], *, verbose: bool
+) -> None:
+    """Show one line for each of *items*; of many with one reason only the first, unless verbose."""
+    if not items:
+        return
+    by_reason: dict[tuple[str | None, str], list[Item]] = {}
+    for item in items:
+        by_reason.setdefault((item.code, item.note), []).append(item)
+    for item in items:
+        group = by_reason[item.code, item.note]
+        is_folded = len(group) > MOST_OF_ONE_REASON and not verbose
+        if not is_folded or item is group[0]:
+            _line(console, _finding(file, item))
+        if is_folded and item is group[0]:
+            lines = ", ".join(str(line) for line in sorted({each.line for each in group[1:]}))
+            more = f"and {len(group) - 1} more for that reason (--verbose lists them)"
+            _hang(console, "  ", Text(f"{more}, lines {lines}"))
+    _line(console, Text(f"hint: `mint-migrate explain {items[0].code}` says what to do"))
+    _line(console, Text())
+
+
 def _finding(file: FileReport, item: Item) -> Text:
     place = f"{file.source}:{item.line}:{item.column}: "
-    what = f"`{words.one_line(item.source_text, 60)}`"
+    what = f"`{words.label(item, 60)}`"
     note = words.one_line(item.note)
     text = Text.assemble((place, "bold"), (f"{item.code or ''} ", "red"), what)
     if item.decision is not Fidelity.MANUAL:
@@ -87,35 +105,31 @@ def _finding(file: FileReport, item: Item) -> Text:
     return text
 
 
-def _show_table(console: Console, label: str, items: Sequence[Item], *, with_reason: bool) -> None:
+def _show_list(console: Console, title: str, items: Sequence[Item]) -> None:
+    """Show where each of *items* went, and below it why."""
     if not items:
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("line", justify="right", no_wrap=True)
-    table.add_column(f"{label} ({len(items)})", max_width=28, overflow="fold")
-    table.add_column("becomes", max_width=22 if with_reason else None, overflow="fold")
-    if with_reason:
-        table.add_column("why", overflow="fold")
+    _line(console, Text(f"{title} ({len(items)})", "bold"))
     for item in items:
-        cells = [str(item.line), words.one_line(item.source_text, 56), _target(item)]
-        if with_reason:
-            mark = " (accepted)" if item.suppressed and item.decision is not Fidelity.MANUAL else ""
-            cells.append(f"{item.code or ''}{mark} {words.one_line(item.note)}".strip())
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print(table)
+        target = words.one_line(item.target)
+        what = Text(words.label(item, 60))
+        if target:
+            what.append(f" -> {target}")
+        _hang(console, f"{item.line:>5}  ", what)
+        reason = f"{item.code or ''} {words.one_line(item.note)}".strip()
+        accepted = item.suppressed and item.decision is not Fidelity.MANUAL
+        reason += " (accepted by a comment)" if accepted else ""
+        if reason:
+            _hang(console, " " * 7, Text(reason, "dim"))
     _line(console, Text())
 
 
-def _target(item: Item) -> str:
-    return words.one_line(item.target) or "-"
-
-
-def _bullet(console: Console, sentence: str) -> None:
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=3, justify="right")
-    grid.add_column(overflow="fold")
-    grid.add_row(Text("-"), Text(sentence))
-    console.print(grid)
+def _hang(console: Console, lead: str, text: Text) -> None:
+    """Print *text* behind *lead*, its further lines below its first."""
+    width = max(console.width - len(lead), 20)
+    for number, line in enumerate(text.wrap(console, width)):
+        line.rstrip()
+        _line(console, Text.assemble(lead if number == 0 else " " * len(lead), line))
 
 
 def _line(console: Console, text: Text) -> None:

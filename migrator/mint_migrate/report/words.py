@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.plan import Fidelity, Kind
 from mint_migrate.model.report import FileReport, Item, Report
 from mint_migrate.report.build import needs_person
 
@@ -24,6 +24,14 @@ def one_line(text: str, max_length: int | None = None) -> str:
     num_tail = max(0, (max_length - 3) // 3)
     num_head = max_length - 3 - num_tail
     return f"{joined[:num_head]}...{joined[len(joined) - num_tail :]}"
+
+
+def label(item: Item, max_length: int | None = None) -> str:
+    """Return the source text of *item* on one line, a call of several lines as `name(...)`."""
+    if item.kind is Kind.CALL and "\n" in item.source_text:
+        head, _, _ = item.source_text.partition("(")
+        return one_line(f"{head}(...)", max_length)
+    return one_line(item.source_text, max_length)
 
 
 def counts_line(report: Report) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import libcst as cst
 
@@ -18,6 +19,9 @@ from mint_migrate.model.source import Span
 from mint_migrate.rules.base import contains
 
 Node = cst.SimpleStatementLine | cst.BaseCompoundStatement
+
+
+COMMENT_WIDTH = 100
 
 
 class RewriteError(Exception):
@@ -123,8 +127,8 @@ class Rewriter:
             new = self._compound(statements[0], part)
             return new if isinstance(new, cst.If) else part
         if isinstance(part, cst.Else | cst.Finally):
-            body = self._suite(statements, part.body)
-            return part if body is part.body else part.with_changes(body=body)
+            nested = self._suite(statements, part.body)
+            return part if nested is part.body else part.with_changes(body=nested)
         if isinstance(part, cst.SimpleStatementSuite):
             return self._one_line(statements, part)
         assert isinstance(part, cst.IndentedBlock)
@@ -141,11 +145,11 @@ class Rewriter:
     ) -> cst.BaseSuite:
         """A body on the line of its header becomes a block if it is edited."""
         line = cst.SimpleStatementLine(body=part.body)
-        body, left = self.block(statements, [line])
-        if len(body) == 1 and body[0] is line:
+        new, left = self.block(statements, [line])
+        if len(new) == 1 and new[0] is line:
             return part
         passing: list[Node] = [cst.SimpleStatementLine(body=[cst.Pass()], leading_lines=left)]
-        return cst.IndentedBlock(body=body or passing)
+        return cst.IndentedBlock(body=new or passing)
 
 
 def compound_parts(
@@ -210,8 +214,12 @@ def _with_lines(node: Node, lines: Sequence[cst.EmptyLine]) -> Node:
 
 
 def comment_lines(comments: Sequence[str]) -> list[cst.EmptyLine]:
-    """Return comments as lines of their own."""
-    return [cst.EmptyLine(comment=cst.Comment(value=comment)) for comment in comments]
+    """Return comments as lines of their own; our remarks and markers are wrapped, code is not."""
+    lines: list[str] = []
+    for comment in comments:
+        is_ours = comment.startswith(("# approximate (", "# TODO[mint-migrate"))
+        lines += wrap(comment, COMMENT_WIDTH, subsequent_indent="#   ") if is_ours else [comment]
+    return [cst.EmptyLine(comment=cst.Comment(value=line)) for line in lines]
 
 
 def merge_lines(

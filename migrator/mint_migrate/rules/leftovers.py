@@ -32,13 +32,14 @@ def decide_call(ledger: Ledger, call: Call) -> bool:
     if row.transform == "keep":
         ledger.decide_call(call, Fidelity.EXACT, None, KEPT)
         return False
-    if row.fidelity in {Fidelity.DROPPED, Fidelity.EXACT} and call.is_statement:
+    if row.fidelity is Fidelity.DROPPED and call.is_statement:
         ledger.decide_call(call, row.fidelity, row.code, row.note)
         ledger.remove_statement(call.statement)
         for name in call.targets:
             ledger.removed.setdefault((name, call.scope), row.code or "MM230")
         return False
-    code, note = row.code or "MM230", row.note or f"`{call.qualified}` has no conversion"
+    name = ledger.tables.canonical(call.qualified)
+    code, note = row.code or "MM230", row.note or f"`{name}` is used here in a way that is not converted"
     ledger.decide_call(call, Fidelity.MANUAL, code, note)
     if root in NOT_NEEDED:
         ledger.mark_broken(call.statement, code, note)

@@ -50,6 +50,9 @@ def build_index(loaded: Loaded, upstream: Path) -> dict[str, Any]:
             for release, record in records.get("trl", {}).items()
         },
         "surface": _surface(records),
+        "concepts": {concept.id: list(astuple(concept))[1:] for concept in loaded.concepts},
+        "guides": {guide.framework: list(astuple(guide))[1:] for guide in loaded.guides},
+        "synonyms": loaded.synonyms,
     }
 
 

@@ -10,6 +10,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mint_migrate.model.plan import Fidelity
+from mint_migrate.tables.concept_schema import ConceptsFile
+from mint_migrate.tables.concepts import Concept, Guide
 from mint_migrate.tables.records import Fact, Signature
 from mint_migrate.tables.rows import Row, RuleDoc
 from mint_migrate.tables.schema import (
@@ -47,6 +49,9 @@ class Loaded:
     fact_packages: dict[str, str] = field(default_factory=dict)
     target: list[Signature] = field(default_factory=list)
     target_release: str = ""
+    concepts: list[Concept] = field(default_factory=list)
+    guides: list[Guide] = field(default_factory=list)
+    synonyms: dict[str, str] = field(default_factory=dict)
 
 
 class _Reader:
@@ -196,8 +201,26 @@ def _read_target(reader: _Reader, path: Path, loaded: Loaded) -> None:
         ]
 
 
+def _read_concepts(reader: _Reader, path: Path, loaded: Loaded) -> None:
+    table = reader.read(path, ConceptsFile)
+    if table is None:
+        return
+    for entry in table.concepts:
+        values = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in entry.model_dump().items()
+        }
+        values["sources"] = tuple(
+            reader.link(entry.id, source, table.sources) for source in entry.sources
+        )
+        loaded.concepts.append(Concept(**values))
+    loaded.guides += [Guide(**entry.model_dump()) for entry in table.guides]
+    loaded.synonyms |= table.synonyms
+
+
 _READERS = {
     "aliases.yaml": _read_aliases,
+    "concepts.yaml": _read_concepts,
     "mint.yaml": _read_target,
     "rules.yaml": _read_rules,
     "sft_semantics.yaml": _read_facts,
@@ -217,6 +240,7 @@ def _check_names(reader: _Reader, loaded: Loaded) -> None:
     for alias, name in loaded.aliases.items():
         if name not in ids:
             reader.faults.append(f"aliases.yaml: {alias} leads to `{name}`, which has no row")
+    _check_concepts(reader, loaded)
     by_id: dict[str, list[Row]] = {}
     for row in loaded.rows:
         for other in by_id.setdefault(row.id, []):
@@ -224,3 +248,15 @@ def _check_names(reader: _Reader, loaded: Loaded) -> None:
             if start is None or (row.exists_in(start) and other.exists_in(start)):
                 reader.faults.append(f"{row.id}: two rows for release {start or 'any'}")
         by_id[row.id].append(row)
+
+
+def _check_concepts(reader: _Reader, loaded: Loaded) -> None:
+    """Collect concepts that stand twice, and references to concepts that do not exist."""
+    names = [concept.id for concept in loaded.concepts]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        reader.faults.append(f"concepts.yaml: {name} stands twice")
+    wanted = [(concept.id, other) for concept in loaded.concepts for other in concept.see]
+    wanted += [(f"guide {guide.framework}", guide.example) for guide in loaded.guides]
+    for place, other in wanted:
+        if other not in names:
+            reader.faults.append(f"concepts.yaml: {place} names `{other}`, which is no concept")

@@ -13,6 +13,7 @@ from typing import Any
 
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.resources import data_dir
+from mint_migrate.tables.concepts import Concept, Guide, build_concept
 from mint_migrate.tables.records import Fact, Signature
 from mint_migrate.tables.rows import Row, RuleDoc
 from mint_migrate.tables.versions import version_key
@@ -226,6 +227,26 @@ class Tables:
         """Return the release of the client whose signatures `target` holds."""
         release: str = self._index["target_release"]
         return release
+
+    @cached_property
+    def concepts(self) -> dict[str, Concept]:
+        """Return what the answers tell beyond the rows, by id, in the order of the table."""
+        entries: dict[str, list[Any]] = self._index["concepts"]
+        return {name: build_concept(name, values) for name, values in entries.items()}
+
+    @property
+    def guides(self) -> dict[str, Guide]:
+        """Return the openings of the frameworks' guides, by framework."""
+        return {
+            name: Guide(framework=name, title=title, summary=summary, example=example)
+            for name, (title, summary, example) in self._index["guides"].items()
+        }
+
+    @property
+    def synonyms(self) -> dict[str, str]:
+        """Return words of questions with the words to look for in their place."""
+        words: dict[str, str] = self._index["synonyms"]
+        return words
 
     def _candidates(self, name: str) -> Iterator[str]:
         canonical = self.canonical(name)

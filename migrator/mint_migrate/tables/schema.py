@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -160,7 +161,7 @@ class FactEntry(Strict):
     @model_validator(mode="after")
     def _is_unbroken(self) -> Self:
         borders = [(entry.since, entry.until) for entry in self.ranges]
-        joined = all(left[1] == right[0] for left, right in zip(borders, borders[1:], strict=False))
+        joined = all(left[1] == right[0] for left, right in pairwise(borders))
         if not borders or borders[0][0] is not None or borders[-1][1] is not None or not joined:
             raise ValueError(f"{self.fact}: the ranges leave a gap or overlap: {borders}")
         return self

@@ -66,6 +66,9 @@ class Models:
         if model is not None:
             model.line.close(reason)
 
+    def __len__(self) -> int:
+        return len(self._live)
+
     def of_session(self, session_id: str) -> Iterable[LiveModel]:
         """Return the live models of a session."""
         return tuple(m for m in self._live.values() if m.record.session_id == session_id)

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
+from concurrent.futures import Future
 
-from mint_runtime.engine.commands import DropModel
+from mint_runtime.engine.commands import DropModel, Result
 from mint_runtime.engine.protocol import Engine
 from mint_runtime.errors import NotFound
 from mint_runtime.service.models import Models
@@ -55,13 +56,29 @@ class Sessions:
             )
         self._heard[session_id] = time.monotonic()
 
-    def close(self, session_id: str) -> None:
-        """Drop the adapters and samplers of a session."""
+    def close(self, session_id: str) -> list[Future[Result]]:
+        """Drop the adapters and samplers of a session; return what the engine has to do for it."""
         self._heard.pop(session_id, None)
+        dropped = []
         for model in self._models.of_session(session_id):
             self._models.remove(model.record.model_id)
-            self._engine.submit(DropModel(model_id=model.record.model_id))
+            dropped.append(self._engine.submit(DropModel(model_id=model.record.model_id)))
         self._samplers.drop_session(session_id)
+        return dropped
+
+    async def make_room(self, max_models: int, abandoned_after_s: float) -> None:
+        """Close abandoned sessions, the most silent first, until one more model fits.
+
+        When too few are abandoned, the engine is left to refuse the model.
+        """
+        by_silence = sorted(self._heard.items(), key=lambda entry: entry[1])
+        for session_id, heard in by_silence:
+            is_abandoned = heard < time.monotonic() - abandoned_after_s
+            if len(self._models) < max_models or not is_abandoned:
+                return
+            if any(self._models.of_session(session_id)):
+                _LOG.info("session %s is silent and makes room for a new model", session_id)
+                await asyncio.gather(*map(asyncio.wrap_future, self.close(session_id)))
 
     async def close_silent(self, timeout_s: float) -> None:
         """Close sessions that have been silent for `timeout_s`, until cancelled."""

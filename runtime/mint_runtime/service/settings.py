@@ -25,4 +25,9 @@ class ServiceSettings:
 
     Clients send a sign of life every 10 seconds.
     """
+    max_models: int = 64
+    """As many as the engine takes. At this number, sessions that look abandoned make room."""
+    abandoned_after_s: float = 600.0
+    """Silence after which a session may have to make room. A debugger can hold a client up, so it
+    is minutes, and nothing is dropped without need."""
     archive_link_s: float = 900.0

@@ -116,6 +116,25 @@ def test_a_finding_is_one_line_that_editors_can_jump_to(one):
     ]
 
 
+def of_one_reason(count: int):
+    items = tuple(
+        decision("bf16=True", Fidelity.MANUAL, name=f"trl.{n}", code="MM230", note="no way")
+        for n in range(count)
+    )
+    return build([Entry(outcome=migrated(decisions=items))], version="0.1.0")
+
+
+@pytest.mark.parametrize(("count", "shown"), [(3, 3), (4, 1)])
+def test_many_findings_of_one_reason_are_one_line_and_a_count(count, shown):
+    text = as_text(of_one_reason(count))
+    assert text.count("MM230 `bf16=True`") == shown
+    assert ("  and 3 more for that reason" in text) is (count == 4)
+
+
+def test_verbose_shows_every_finding():
+    assert as_text(of_one_reason(4), verbose=True).count("MM230 `bf16=True`") == 4
+
+
 def test_every_item_is_named_in_markdown(one):
     text = as_markdown(one)
     missing = [i.source_text for i in one.files[0].items if i.source_text.split("|")[0] not in text]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 from mint_runtime.engine import commands as c
 from mint_runtime.errors import ServerFault, UserError
-from support.service import Api, datum
+from support.service import Api, datum, running_api
 
 
 def test_operations_of_one_model_run_in_the_order_of_arrival(api: Api) -> None:
@@ -153,3 +156,25 @@ def test_finishing_a_session_drops_its_models_and_samplers_only(api: Api) -> Non
     assert api.post("get_info", model_id=kept)["model_id"] == kept
     assert api.result(api.train(kept, 1))["metrics"]
     assert api.engine.names()[-3:] == ["DropModel", "DropSampler", "TrainStep"]
+
+
+@pytest.mark.parametrize(("silence_s", "dropped"), [(-1.0, True), (600.0, False)])
+def test_an_abandoned_session_makes_room_and_a_live_one_does_not(
+    tmp_path: Path, silence_s: float, dropped: bool
+) -> None:
+    with running_api(tmp_path, max_models=2, abandoned_after_s=silence_s) as api:
+        models = [api.model(api.session()) for _ in range(3)]
+        assert ("DropModel" in api.engine.names()) is dropped
+        api.post("get_info", 404 if dropped else 200, model_id=models[0])
+        assert api.post("get_info", model_id=models[1])
+        assert api.post("get_info", model_id=models[2])
+
+
+def test_a_silent_session_loses_its_models_in_the_end(tmp_path: Path) -> None:
+    with running_api(tmp_path, session_timeout_s=0.05) as api:
+        model = api.model()
+        deadline = time.monotonic() + 10
+        while "DropModel" not in api.engine.names():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert "no longer in memory" in api.post("get_info", 404, model_id=model)["detail"]

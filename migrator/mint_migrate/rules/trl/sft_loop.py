@@ -179,6 +179,8 @@ def _saving(config: ConfigPlan) -> str:
             "save_strategy", Fidelity.APPROXIMATE, "MM219", "save_checkpoint()", "every epoch is saved, the best is not marked"
         )
         chosen = "epoch"
+    if chosen == "steps" and config.has("save_steps") and config.arguments["save_steps"].value.literal == "0":
+        chosen = "no"
     if chosen == "steps":
         config.need("save_steps", config.text("save_steps"))
         if config.has("save_steps") and "save_steps" in config.defaults:

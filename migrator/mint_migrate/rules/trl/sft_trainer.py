@@ -76,6 +76,7 @@ def plan_sft(ledger: Ledger, trainer: Call, names: Names) -> tuple[SftScript, fr
         config=config,
         model=model,
     )
+    _check_unchanged(plan)
     script = _plan_script(plan)
     _place_config(plan, config_call, config_value)
     _decide_trainer(plan, script)
@@ -110,6 +111,19 @@ def _bind(ledger: Ledger, trainer: Call) -> dict[str, Argument]:
 def _train_use(ledger: Ledger, trainer: Call) -> Use:
     if trainer.target is None:
         raise Blocked("MM238", "the trainer is not bound to a name", trainer.found)
+    places = [
+        call
+        for call in ledger.facts.calls
+        if call.target == trainer.target
+        and call.scope == trainer.scope
+        and ledger.tables.canonical(call.qualified) == TRAINER
+    ]
+    if len(places) > 1:
+        raise Blocked(
+            "MM238",
+            f"`{trainer.target}` is built in {len(places)} places; build it once, with `peft_config` in a variable",
+            trainer.found,
+        )
     uses = [use for use in ledger.uses_of(trainer) if use.chain == "train" and use.is_call]
     if len(uses) != 1:
         found = "never trained here" if not uses else f"trained {len(uses)} times"
@@ -158,6 +172,21 @@ def _old_config_arguments(config: ConfigPlan, arguments: dict[str, Argument]) ->
     for name in ("max_seq_length", "dataset_text_field"):
         if name in arguments and not config.has(name):
             config.arguments[name] = arguments[name]
+
+
+def _check_unchanged(plan: SftPlan) -> None:
+    """Arguments are evaluated where training starts: nothing they read may change on the way there."""
+    ledger, trainer = plan.ledger, plan.trainer
+    loads = {name for argument in plan.arguments.values() for name in argument.value.loads}
+    for binding in ledger.facts.bindings:
+        if binding.name not in loads or binding.scope != ledger.owner_of(binding.name, trainer.scope):
+            continue
+        if trainer.statement < binding.statement < plan.train_use.statement:
+            raise Blocked(
+                "MM238",
+                f"`{binding.name}` changes between the trainer's construction and `train()`",
+                trainer.found,
+            )
 
 
 def _plan_script(plan: SftPlan) -> SftScript:
@@ -370,6 +399,7 @@ def _after_training(plan: SftPlan, script: SftScript) -> AfterTraining:
         tokenizer=tokenizer.value.text if tokenizer is not None else f"{client}.get_tokenizer()",
         eval_dataset=dataset.value.text if dataset is not None and dataset.value.literal is None else None,
         train_statement=plan.train_use.statement,
+        batched_formatting=script.data.batched_formatting,
         formatting_func=formatting.value.text if script.data.format == "formatting_func" and formatting else None,
     )
 
@@ -445,7 +475,7 @@ def _imports(script: SftScript) -> frozenset[str]:
     needed |= {"import mint", "from mint import types"}
     if script.order != "sequential":
         needed.add("import torch")
-    if script.data.masked and script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}:
+    if script.data.completion_only and script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}:
         needed.add("import os")
     if script.tracker == "wandb":
         needed |= {"import wandb", "import os"} if script.tracker_starts else {"import wandb"}

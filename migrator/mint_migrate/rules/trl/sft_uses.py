@@ -32,6 +32,7 @@ class AfterTraining:
     eval_dataset: str | None
     train_statement: Span
     formatting_func: str | None
+    batched_formatting: bool
 
 
 def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
@@ -91,10 +92,11 @@ def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
             ledger.decide(
                 argument.found, Fidelity.DROPPED, code="MM231", note="decides how files are written"
             )
+    name = context.names.checkpoint
     ledger.replace_statement(
         use.statement,
-        f"checkpoint = {context.names.client}.save_state(name={checkpoint_name(target, literal)}).result()\n"
-        'print(f"saved as {checkpoint.path}")',
+        f"{name} = {context.names.client}.save_state(name={checkpoint_name(target, literal)}).result()\n"
+        f'print(f"saved as {{{name}.path}}")',
     )
 
 
@@ -131,15 +133,22 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
             dataset = argument.value.text
     if dataset is None or any(item.keyword not in {None, "eval_dataset"} for item in use.arguments):
         return False
+    if context.batched_formatting:
+        return False
     extra = f", {context.formatting_func}" if context.formatting_func else ""
     row = f"{context.names.tokenize}(row, {context.tokenizer}, {context.config}{extra})"
-    text = (
-        f'{{"eval_loss": {context.names.evaluate}('
-        f"{context.names.client}, [{row} for row in {dataset}], {context.config})}}"
-    )
+    rows = f"[{row} for row in {dataset}]"
     ledger.exact(use.found, _row(ledger, use), f"{context.names.evaluate}()", "the result has `eval_loss` only")
     _arguments(ledger, use, Fidelity.EXACT, None, "")
-    ledger.edits[use.found.span] = Edit(span=use.found.span, text=text, is_statement=False)
+    call = f"{context.names.evaluate}({context.names.client}, {{}}, {context.config})"
+    if use.is_statement:
+        result = f"{use.target} = " if use.target is not None else "print"
+        value = f'{{"eval_loss": {call.format(context.names.rows)}}}'
+        value = value if use.target is not None else f"({value})"
+        ledger.replace_statement(use.statement, f"{context.names.rows} = {rows}\n{result}{value}")
+    else:
+        text = f'{{"eval_loss": {call.format(rows)}}}'
+        ledger.edits[use.found.span] = Edit(span=use.found.span, text=text, is_statement=False)
     return True
 
 

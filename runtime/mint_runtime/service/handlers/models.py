@@ -37,7 +37,9 @@ async def create_model(call: Call[tuple[m.CreateModelRequest, LoraSpec]]) -> Res
     Repeating `(session_id, model_seq_id)` gives the first request id.
     """
     request, spec = call.body
-    await call.services.sessions.require(request.session_id)
+    settings, sessions = call.services.settings, call.services.sessions
+    await sessions.require(request.session_id)
+    await sessions.make_room(settings.max_models, settings.abandoned_after_s)
     record = ModelRecord(
         model_id=model_id_of(request.session_id, request.model_seq_id),
         session_id=request.session_id,

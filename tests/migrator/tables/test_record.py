@@ -1,0 +1,107 @@
+"""Recording the surface of a wheel from its source alone."""
+
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+from mint_migrate.tables.record import record_wheel
+
+CONFIG = """
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import a_package_that_does_not_exist
+
+
+@dataclass
+class _BaseConfig(TrainingArguments):
+    logging_steps: float = field(default=10, metadata={"help": "..."})
+
+
+@dataclass
+class SFTConfig(_BaseConfig):
+    _private: int = 0
+    shared: ClassVar[int] = 1
+    max_length: int | None = field(default=1024)
+    extras: dict = field(default_factory=dict)
+    output_dir: str = field(metadata={"help": "..."})
+    packing: bool = False
+"""
+TRAINER = """
+class SFTTrainer(Trainer):
+    def __init__(self, model, args=None, *, optimizers=(None, None), key):
+        ...
+
+    def train(self): ...
+
+    def _hidden(self): ...
+"""
+INIT = """
+_import_structure = {"trainer": ["SFTTrainer", "SFTConfig"], "core": ["set_seed"]}
+if True:
+    _import_structure["extras"].extend(["BestOfNSampler"])
+from .trainer import OldTrainer as NewTrainer
+"""
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    path = tmp_path / "trl-9.8.7-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("trl/__init__.py", INIT)
+        archive.writestr("trl/trainer/sft_config.py", CONFIG)
+        archive.writestr("trl/trainer/sft_trainer.py", TRAINER)
+        archive.writestr(
+            "trl/experimental/ppo/deep.py", "class DeepTrainer: ...\nclass Deep: ...\n"
+        )
+        archive.writestr("trl/scripts/tool.py", "class ToolConfig: ...\n")
+        archive.writestr(
+            "trl-9.8.7.dist-info/METADATA",
+            "Requires-Dist: transformers>=5.1.0\nRequires-Dist: peft>=0.9; extra == 'peft'\n",
+        )
+    return path
+
+
+def test_fields_with_defaults_are_recorded_bases_of_the_package_included(wheel):
+    assert record_wheel(wheel)["classes"]["trl.SFTConfig"]["fields"] == {
+        "logging_steps": "10",
+        "max_length": "1024",
+        "extras": "factory: dict",
+        "output_dir": None,
+        "packing": "False",
+    }
+
+
+def test_arguments_and_public_methods_of_the_trainer_are_recorded(wheel):
+    trainer = record_wheel(wheel)["classes"]["trl.SFTTrainer"]
+    assert trainer["init"] == {
+        "model": None,
+        "args": "None",
+        "optimizers": "(None, None)",
+        "key": None,
+    }
+    assert trainer["methods"] == ["train"]
+
+
+def test_public_names_are_exports_and_classes_named_like_an_interface(wheel):
+    assert record_wheel(wheel)["names"] == [
+        "BestOfNSampler",
+        "DeepTrainer",
+        "NewTrainer",
+        "SFTConfig",
+        "SFTTrainer",
+        "set_seed",
+    ]
+
+
+def test_release_and_requirement_come_from_the_wheel(wheel):
+    record = record_wheel(wheel)
+    assert (record["package"], record["version"]) == ("trl", "9.8.7")
+    assert record["requires"] == {"transformers": "5.1.0"}
+
+
+@pytest.mark.parametrize("name", ["numpy-1.0-py3-none-any.whl", "notes.txt"])
+def test_another_file_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="expected a wheel of one of trl, transformers, peft"):
+        record_wheel(tmp_path / name)
