@@ -259,6 +259,8 @@ def _show(report: Report, arguments: Arguments) -> None:
         console.out(as_json(report))
     if arguments.check and not arguments.verbose:
         return
+    if arguments.diff:
+        console.err("nothing was written")
     from mint_migrate.report.as_text import show
 
     show(console.err_console(), report, verbose=arguments.verbose, strict=arguments.strict)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 
 _MARKER = re.compile(
     r"#[^\n]*?(?P<marker>TODO\[mint-migrate (?P<code>MM\d{3,4})\]):?[ \t]*(?P<text>.*)"
 )
+
+_CONTINUED = re.compile(r"[ \t]*#[ \t]{2,}(?P<text>\S.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +27,23 @@ class Todo:
 
 
 def find_todos(text: str) -> tuple[Todo, ...]:
-    """Return the markers of *text*, in order; `message` is the rest of the marker's own line."""
+    """Return the markers of *text*, in order.
+
+    A message goes on in the comment lines below the marker that are indented inside the comment.
+    """
+    lines = text.split("\n")
     todos = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for index, line in enumerate(lines):
         match = _MARKER.search(line)
         if match:
+            more = takewhile(bool, map(_CONTINUED.fullmatch, lines[index + 1 :]))
+            parts = [match["text"], *(each["text"] for each in more if each)]
             todos.append(
                 Todo(
-                    line=number,
+                    line=index + 1,
                     column=match.start("marker") + 1,
                     code=match["code"],
-                    message=match["text"].rstrip(),
+                    message=" ".join(part.strip() for part in parts),
                 )
             )
     return tuple(todos)

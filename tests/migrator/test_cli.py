@@ -562,6 +562,26 @@ def test_a_misspelled_command_is_suggested(run):
     assert "is `explain` meant?" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["s.py", "--tiny"], (["s.py", "--tiny"], ())),
+        (["s.py", "--", "--lr", "1"], (["s.py"], ("--lr", "1"))),
+        (["s.py", "--", "a", "--", "b"], (["s.py"], ("a", "--", "b"))),
+        (["s.py", "--"], (["s.py"], ())),
+    ],
+)
+def test_what_follows_two_dashes_belongs_to_the_script(arguments, expected):
+    assert cli.split_rest(arguments) == expected
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_a_script_that_does_not_exist_cannot_be_executed(run, command):
+    status, out, err = run(command, "nope.py", "--", "--help")
+    assert (status, out) == (2, "")
+    assert "nope.py" in err
+
+
 def test_help_documents_the_exit_status(run):
     status, out, _ = run("--help")
     assert status == 0

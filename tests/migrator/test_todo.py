@@ -22,6 +22,14 @@ def test_a_marker_behind_code_is_found():
     assert find_todos("train()  # TODO[mint-migrate MM1203] look\n")[0].column == 12
 
 
+def test_a_message_goes_on_in_the_comment_below():
+    text = (
+        "# TODO[mint-migrate MM203] move the body\n#   of the function\n#   here\n"
+        "# another comment\n#   of two lines\n"
+    )
+    assert [todo.message for todo in find_todos(text)] == ["move the body of the function here"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

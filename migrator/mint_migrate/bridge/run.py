@@ -101,7 +101,7 @@ def run_script(
             notify(f"runtime ready at {runtime.url}")
             if options.state_dir is None:
                 notify("checkpoints are discarded at the end; --state-dir DIR keeps them")
-            return _run_child(script, args, environment, runtime)
+            return run_child(script, args, environment, runtime)
         except Interrupted as error:
             return 128 + error.signum
         except KeyboardInterrupt:
@@ -160,7 +160,7 @@ def _environment(
     return world.hub.apply_to(quiet_environment())
 
 
-def _run_child(
+def run_child(
     script: Path, args: Sequence[str], environment: Mapping[str, str], runtime: Runtime
 ) -> int:
     """Run the script in the foreground and return its status as a shell would.

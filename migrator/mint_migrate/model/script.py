@@ -31,19 +31,19 @@ class DataScript:
     format: str
     """any | text | messages | prompt_completion | prompt_completion_chat | tokens | formatting_func"""
     text_field: str = "'text'"
-    append_eos: bool = True
+    eos: str = "text"
+    """none | text (the token's text, where a text does not end with it) | id (its id, to every row)"""
+    pairs: str = "common_prefix"
+    """Where a completion starts: common_prefix | prompt_length; or concatenated | rendered_as_chat: nowhere."""
+    chat: str = "ids"
+    """How a conversation is tokenized: ids (by the template) | text | text_special (rendered first)"""
     masked: bool = False
     completion_only: bool = True
-    renders_text: bool = False
-    adds_special_tokens: bool = True
-    """Whether a rendered conversation is tokenized with them."""
     marks_generation: bool = True
     """Whether a conversational prompt ends in the template's generation prompt."""
     masks_padding: bool = False
     batched_formatting: bool = False
     drops_masked: bool = False
-    length: str = ""
-    """Expression for the maximum length where it comes from the tokenizer."""
     cut: str = ""
     """Slice that truncates, such as `[: config.max_length]`."""
 

@@ -125,7 +125,7 @@ def as_json(result: VerifyResult) -> dict[str, Any]:
             "converted": comparison.num_converted,
         },
         "first_difference": None if first is None else first.index,
-        "likely_cause": result.cause,
+        "cause": result.cause,
         "lora_aligned": result.aligned,
         "overrides": list(result.overrides),
         "world": list(result.world),

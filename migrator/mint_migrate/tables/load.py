@@ -206,7 +206,7 @@ def _read_concepts(reader: _Reader, path: Path, loaded: Loaded) -> None:
     if table is None:
         return
     for entry in table.concepts:
-        values = {
+        values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in entry.model_dump().items()
         }

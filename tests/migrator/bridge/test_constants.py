@@ -21,7 +21,7 @@ def values(source: str) -> tuple:
         ("OWNER = 'a'\nOWNER + '/b'", ("a/b",)),
         ("MODEL = 'a' if fast else 'b'\nMODEL", ("a", "b")),
         ("import os\nos.environ.get('MODEL', 'a/b')", ("a/b",)),
-        ("p.add_argument('-m', '--model-name', default='a/b')\nargs = p.parse_args()\nargs.model_name", ("a/b",)),
+        ("p.add_argument('-m', '--model-name', default='a/b')\nargs.model_name", ("a/b",)),
         ("class Args:\n    model: str = field(default='a/b')\nargs.model", ("a/b",)),
         ("args = SimpleNamespace(model='a/b')\nargs.model", ("a/b",)),
         ("config = {'model': 'a/b'}\nconfig['model']", ("a/b",)),

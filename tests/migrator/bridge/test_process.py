@@ -122,9 +122,14 @@ def test_module_in_the_working_directory_does_not_replace_a_library(tmp_path):
 
 def test_termination_signal_runs_the_way_out_and_handlers_return():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted) as caught, termination_raises():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(WAIT_S)
+
+    def wait_for_the_end():
+        with termination_raises():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(WAIT_S)
+
+    with pytest.raises(Interrupted) as caught:
+        wait_for_the_end()
     assert caught.value.signum == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -14,6 +14,7 @@ import pytest
 from mint_migrate.bridge import runtime as runtime_module
 from mint_migrate.bridge.commands import run_command
 from mint_migrate.bridge.errors import CannotRun, RuntimeFailed, RuntimeMissing
+from mint_migrate.bridge.run import run_child
 from mint_migrate.bridge.runtime import architecture_for, require_runtime, serve
 from support.tiny_folder import shared_cache, tiny_folder
 
@@ -30,7 +31,8 @@ datum = types.Datum(
     model_input=types.ModelInput.from_ints(tokens=[5, 6, 7]),
     loss_fn_inputs={"target_tokens": [6, 7, 8], "weights": [1.0, 1.0, 1.0]},
 )
-print("loss", client.forward_backward([datum], loss_fn="cross_entropy").result().metrics["loss:sum"])
+result = client.forward_backward([datum], loss_fn="cross_entropy").result()
+print("loss", result.metrics["loss:sum"])
 """
 ANNOUNCE = """
 import json, os, sys, time
@@ -93,6 +95,13 @@ def gone(url: str, pid: int) -> bool:
     return False
 
 
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """Return one server for the tests that do not look at its life."""
+    with serve({NAME: tiny_folder()}, state_dir=tmp_path_factory.mktemp("state")) as running:
+        yield running
+
+
 def test_script_trains_through_the_published_client_and_its_output_streams_through(tmp_path):
     process = start(tmp_path, TRAIN)
     output = process.communicate(timeout=WAIT_S * 2)[0].decode()
@@ -105,11 +114,10 @@ def test_script_trains_through_the_published_client_and_its_output_streams_throu
     [("raise SystemExit(7)", 7), ("1 / 0", 1), ("import os; os.kill(os.getpid(), 9)", 137)],
     ids=["exit 7", "exception", "killed"],
 )
-def test_exit_status_of_the_script_is_passed_on(tmp_path, body, status, monkeypatch, capfd):
+def test_exit_status_of_the_script_is_passed_on(tmp_path, body, status, runtime, capfd):
     script = tmp_path / "script.py"
     script.write_text(body)
-    monkeypatch.chdir(tmp_path)
-    assert run_command(script, base_models=[f"{NAME}={tiny_folder()}"]) == status
+    assert run_child(script, [], os.environ, runtime) == status
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])

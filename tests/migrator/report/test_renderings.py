@@ -12,7 +12,7 @@ from mint_migrate.report.as_json import as_json, schema_text
 from mint_migrate.report.as_markdown import as_markdown
 from mint_migrate.report.as_text import as_text
 from mint_migrate.report.build import Entry, build
-from mint_migrate.report.diff import unified
+from mint_migrate.report.diff import colored, unified
 from support.outcomes import FAILED, REFUSED, RESULT, SCRIPT, SKIPPED, decision, migrated
 
 
@@ -183,6 +183,16 @@ def test_a_diff_has_no_dates():
 
 def test_a_diff_says_where_the_last_newline_is_missing():
     assert unified("a\nb", "a\nb\n", "x", "y").endswith("-b\n\\ No newline at end of file\n+b\n")
+
+
+def test_a_colored_diff_has_the_same_text_and_marks_both_sides():
+    diff = unified("a = 1\nb = 2\n", "a = 1\nb = 3\n", "x", "y")
+    text = colored(diff)
+    styles = {text.plain[span.start : span.end]: span.style for span in text.spans}
+    assert text.plain == diff
+    assert styles["-b = 2\n"] == "red"
+    assert styles["+b = 3\n"] == "green"
+    assert styles["+++ y\n"] == "bold"
 
 
 def test_only_newlines_end_a_line_of_a_diff():

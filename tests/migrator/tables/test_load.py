@@ -97,6 +97,13 @@ def test_faults_of_all_files_are_reported_with_their_lines(folder):
     assert found[1].startswith("mappings/b.yaml:7: rows.0.sauce: ")
 
 
+def test_a_missing_key_is_reported_at_its_row(folder):
+    first = f"  - {{id: trl.A, to: x, transform: keep, fidelity: exact, source: {LINK}}}\n"
+    second = "  - {id: trl.B, to: x, transform: keep, fidelity: exact}\n"
+    (folder / "a.yaml").write_text("rows:\n" + first + second, encoding="utf-8")
+    assert faults(folder) == ["mappings/a.yaml:3: rows.1.source: Field required"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -17,6 +17,7 @@ import a_package_that_does_not_exist
 @dataclass
 class _BaseConfig(TrainingArguments):
     logging_steps: float = field(default=10, metadata={"help": "..."})
+    packing: bool = True
 
 
 @dataclass
@@ -63,13 +64,13 @@ def wheel(tmp_path):
     return path
 
 
-def test_fields_with_defaults_are_recorded_bases_of_the_package_included(wheel):
+def test_fields_are_recorded_with_those_of_bases_which_the_class_overrides(wheel):
     assert record_wheel(wheel)["classes"]["trl.SFTConfig"]["fields"] == {
         "logging_steps": "10",
+        "packing": "False",
         "max_length": "1024",
         "extras": "factory: dict",
         "output_dir": None,
-        "packing": "False",
     }
 
 

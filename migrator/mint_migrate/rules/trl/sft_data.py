@@ -14,6 +14,12 @@ from mint_migrate.rules.trl.sft_config import ConfigPlan
 
 Facts = dict[str, str | bool | int | None]
 
+CHAT = {
+    "apply_chat_template": "ids",
+    "render_then_tokenize": "text",
+    "render_then_tokenize_with_special_tokens": "text_special",
+}
+
 
 def plan_data(
     ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument], facts: Facts
@@ -23,10 +29,11 @@ def plan_data(
     Raises:
         Blocked: a choice the loop depends on is not a literal.
     """
-    kind = _format(ledger, config, trainer)
+    kind = _format(ledger, config, trainer, facts)
     text_field = _text_field(config, trainer)
     completion_only = _completion_only(config, facts)
     is_completion = kind in {"prompt_completion", "prompt_completion_chat"}
+    eos = _eos(kind, text_field, facts)
     masks_padding = bool(facts["pad_tokens_masked"]) and kind in {"text", "messages", "formatting_func"}
     masked = kind in {"any", "tokens"} or (is_completion and completion_only) or masks_padding
     cut = _cut(config, trainer, facts)
@@ -38,11 +45,11 @@ def plan_data(
     data = DataScript(
         format=kind,
         text_field=text_field,
-        append_eos=bool(facts["append_eos"]),
+        eos=eos,
+        pairs=str(facts["prompt_completion"]).removeprefix("joint_"),
+        chat=CHAT[str(facts["chat_tokenization"])],
         masked=masked,
         completion_only=completion_only,
-        renders_text=facts["chat_tokenization"] != "apply_chat_template",
-        adds_special_tokens=facts["chat_tokenization"] == "render_then_tokenize_with_special_tokens",
         marks_generation=facts["prompt_generation_mark"] is not False,
         masks_padding=masks_padding,
         drops_masked=masked and bool(cut) and bool(facts["drops_fully_masked_rows"]),
@@ -53,22 +60,37 @@ def plan_data(
     return data
 
 
-def _format(ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument]) -> str:
+def _format(
+    ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument], facts: Facts
+) -> str:
     formatting = trainer.get("formatting_func")
-    if formatting is not None and formatting.value.literal != "None":
+    has_function = formatting is not None and formatting.value.literal != "None"
+    has_field = config.has("dataset_text_field") or "dataset_text_field" in trainer
+    if has_function and (facts["formatting_func_wins"] or not has_field):
         return "formatting_func"
-    if config.has("dataset_text_field") or "dataset_text_field" in trainer:
+    if has_field:
         return "text"
     made = set(ledger.facts.produced_columns)
     read = set(ledger.facts.read_columns)
     return _format_of(made) or _format_of(read - {"prompt", "completion"}) or "any"
 
 
+def _eos(kind: str, text_field: str, facts: Facts) -> str:
+    """Return what is appended: nothing, the end token's text, or its id."""
+    rule = facts["eos_rule"]
+    if rule == "id_to_every_row":
+        return "id"
+    only_text_column = rule == "text_to_column_text_or_completion"
+    if kind == "text" and only_text_column and text_field.strip("\"'") != "text":
+        return "none"
+    return "none" if rule == "none" else "text"
+
+
 def _format_of(columns: set[str]) -> str | None:
     """Return the format a set of columns means to TRL, in its order of precedence."""
     if "input_ids" in columns:
         return "tokens"
-    if {"prompt", "completion"} & columns:
+    if {"prompt", "completion", "conversations"} & columns:
         return "any"
     if "messages" in columns:
         return "messages"

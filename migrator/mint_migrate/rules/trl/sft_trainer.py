@@ -475,7 +475,8 @@ def _imports(script: SftScript) -> frozenset[str]:
     needed |= {"import mint", "from mint import types"}
     if script.order != "sequential":
         needed.add("import torch")
-    if script.data.completion_only and script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}:
+    has_prompt = script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}
+    if has_prompt and script.data.completion_only and script.data.pairs == "common_prefix":
         needed.add("import os")
     if script.tracker == "wandb":
         needed |= {"import wandb", "import os"} if script.tracker_starts else {"import wandb"}

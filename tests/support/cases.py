@@ -1,0 +1,30 @@
+"""The fixtures and what `cases.toml` says about them."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = ROOT / "fixtures"
+
+
+@functools.cache
+def cases() -> tuple[dict[str, Any], ...]:
+    """Return every case of `cases.toml`."""
+    return tuple(tomllib.loads((FIXTURES / "cases.toml").read_text(encoding="utf-8"))["case"])
+
+
+def verifiable() -> list[str]:
+    """Return the ids of the scripts that train under the pinned TRL."""
+    return [case["id"] for case in cases() if case.get("verify")]
+
+
+def copy_case(case: str, folder: Path) -> Path:
+    """Copy one TRL script and the data files it may read into *folder*; return its path there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(FIXTURES / "data", folder / "data", dirs_exist_ok=True)
+    return Path(shutil.copy(FIXTURES / "before" / "trl" / f"{case}.py", folder))
