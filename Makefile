@@ -26,9 +26,9 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found; name one with PYTHON=..." >&2; exit 1; }
 	@echo "installing into $(VENV), which takes some minutes the first time" >&2
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) \
+	@$(BIN)/python -m pip install -qq $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) \
 		$$(grep '^torch==' constraints.txt)
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[runtime,verify,dev]"
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e ".[runtime,verify,dev]"
 	@touch $@
 
 demo: setup ## migrate a TRL script, train the result, compare it with TRL

@@ -7,6 +7,7 @@ meant, and a file called `run` is `./run`.
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from mint_migrate import __version__, cli_options
 from mint_migrate.cli_options import EXIT_STATUS, STREAMS, Parser
 
 GLOBAL_OPTIONS = ("-h", "--help", "--version")
+STOPPED_READER = 141
+"""Exit status when stdout was closed early: what a shell shows for a process ended by SIGPIPE."""
 _WITH_REST = ("run", "verify")
 
 
@@ -41,7 +44,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         if reconfigure is not None:
             # A terminal that cannot show a character of the user's script must not end the run.
             reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    try:
+        status = run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, `head` say, has what it wanted. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = STOPPED_READER
+    sys.exit(status)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -130,7 +130,9 @@ def verify(parser: Parser) -> None:
 
 def ask(parser: Parser) -> None:
     """Declare the options of `ask`."""
-    parser.add_argument("question", metavar="QUESTION", nargs="+", help="in your own words")
+    parser.add_argument(
+        "question", metavar="QUESTION", nargs="*", help="in your own words (default: what there is)"
+    )
     _format(parser)
 
 

@@ -42,7 +42,7 @@ FROZEN = {
         "CONVERTED?",
         "ORIGINAL",
     ],
-    "ask": ["--format", "--help", "-h", "QUESTION..."],
+    "ask": ["--format", "--help", "-h", "QUESTION?..."],
     "explain": ["--format", "--help", "-h", "CODE"],
     "mappings": ["--format", "--help", "-h", "SYMBOL?"],
     "todo": ["--format", "--help", "-h", "PATHS?..."],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -600,6 +601,39 @@ def test_every_command_has_help_in_80_columns(run, name):
     status, out, _ = run(name, "--help")
     assert status == 0
     assert max(len(line) for line in out.split("\n")) <= 80
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "kind", "words"),
+    [
+        (["ask", "how", "do", "I", "do", "DPO"], 0, "answer", "forward_backward_custom"),
+        (["ask", "verl"], 0, "guide", "From verl to MinT"),
+        (["ask", "zebra quantum"], 1, "not_found", "Nearest entries"),
+        (["ask"], 0, "help", "ask"),
+        (["explain", "MM203"], 0, "answer", "rollout"),
+        (["explain", "MM9999"], 1, "not_found", "Nearest entries"),
+        (["mappings"], 0, "tables", "trl.SFTConfig"),
+        (["mappings", "trl.SFTConfig"], 0, "rows", "trl.SFTConfig.max_length"),
+        (["mappings", "trl.SFTConfig.packing"], 0, "answer", "packing"),
+        (["mappings", "trl.SFTConfig.pakcing"], 1, "not_found", "packing"),
+    ],
+)
+def test_answers_come_from_the_tables(run, argv, status, kind, words):
+    found, out, err = run(*argv)
+    assert (found, err) == (status, "")
+    assert words in out
+    found, out, err = run(*argv, "--format", "json")
+    assert (found, json.loads(out)["kind"], err) == (status, kind, "")
+
+
+@pytest.mark.parametrize("argv", [["schema"], ["mappings", "trl.SFTConfig"]])
+def test_a_reader_that_stops_reading_is_no_failure_of_ours(argv):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "mint_migrate", *argv]
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+    assert done.stderr == b""
 
 
 def test_schema_prints_the_schema(run):

@@ -37,7 +37,7 @@ def result(converted=STEPS, aligned=None) -> VerifyResult:
 
 
 def text(shown: VerifyResult, width: int = 80) -> str:
-    """Return what a terminal without colour shows."""
+    """Return what a terminal without color shows."""
     file = io.StringIO()
     Console(file=file, width=width, no_color=True).print(renderable(shown))
     return file.getvalue()
@@ -56,16 +56,24 @@ def test_equal_training_says_so_and_lists_overrides():
 def test_table_fits_a_terminal_of_80_columns_without_cutting():
     lines = text(result()).splitlines()
     row = next(line for line in lines if line.lstrip().startswith("19 "))
-    assert row.split() == ["19", "5.000000", "5.000000", "0.0e+00", "0.0019", "0.40000", "0.40000", "2448"]
+    losses, norms = ["5.000000", "5.000000"], ["0.40000", "0.40000"]
+    assert row.split() == ["19", *losses, "0.0e+00", "0.0019", *norms, "2448"]
     assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines)
 
 
-def test_first_difference_and_cause_are_readable_without_colour():
+def test_first_difference_and_cause_are_readable_without_color():
     shown = text(result(WORSE))
     assert "differs from step 7 on: loss" in shown
     assert "likely cause: " in shown
     row = next(line for line in shown.splitlines() if line.lstrip().startswith("7 "))
     assert row.split()[-1] == "loss"
+
+
+def test_training_that_ends_early_on_both_sides_is_equal_and_says_so():
+    shown = replace(result(), comparison=compare(STEPS[:6], STEPS[:6]))
+    assert shown.exit_status == 0
+    assert "equal over 6 steps" in text(shown)
+    assert "20 steps were asked for" in text(shown)
 
 
 def test_alignment_heads_the_table():

@@ -70,7 +70,8 @@ class _Collector:
             functions=tuple(function_facts(self.tree, self.scopes)),
             produced_columns=produced,
             read_columns=read,
-            attributes_read=tuple(self._attributes_read()),
+            attributes_read=self._attributes(written=False),
+            attributes_written=self._attributes(written=True),
             references=tuple(self._references()),
             docstring=self._docstring(),
             import_end=import_end(self.tree),
@@ -373,14 +374,14 @@ class _Collector:
         assert isinstance(bound.statement, ast.stmt | ast.arg)
         return bound.statement
 
-    def _attributes_read(self) -> list[tuple[str, str]]:
-        pairs = []
+    def _attributes(self, *, written: bool) -> tuple[tuple[str, str], ...]:
+        pairs = set()
         for node in self.nodes:
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) is not written:
                 name = dotted(node.value)
                 if name is not None:
-                    pairs.append((name, node.attr))
-        return sorted(set(pairs))
+                    pairs.add((name, node.attr))
+        return tuple(sorted(pairs))
 
     def _references(self) -> list[tuple[str, Span]]:
         """Names of source packages that are mentioned without being called."""

@@ -27,7 +27,7 @@ class SourceText:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.lines = text.splitlines(keepends=True)
+        self.lines = source_lines(text)
         self._comments: dict[int, tuple[int, str]] | None = None
 
     def _column(self, line: int, byte_offset: int) -> int:
@@ -80,6 +80,16 @@ class SourceText:
             return above, ""
         between = self.lines[span.end_line - 1][span.end_column - 1 : behind[0]]
         return above, behind[1] if not between.strip(" \t,)") else ""
+
+
+def source_lines(text: str) -> list[str]:
+    """Return the lines of a module, each with its newline, counted as Python's parser counts them.
+
+    `str.splitlines` would also break at form feeds and Unicode separators, which the parser does not.
+    """
+    lines = [f"{line}\n" for line in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines
 
 
 def _read_comments(text: str) -> list[tuple[int, tuple[int, str]]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from mint_migrate.assistant import symbols
 from mint_migrate.assistant.entries import concept_entry, row_entry, rule_entry
 from mint_migrate.assistant.records import Answer, Entry, GuideText, Near
-from mint_migrate.assistant.search import ENOUGH_COVERED, Hit, Index, parse
-from mint_migrate.assistant.words import identifiers
+from mint_migrate.assistant.search import ENOUGH_COVERED, FRAMEWORK_WORDS, Hit, Index, parse
+from mint_migrate.assistant.words import identifiers, words
 from mint_migrate.tables.concepts import Concept
 from mint_migrate.tables.lookup import Tables
 
 MAX_ENTRIES = 3
 MAX_NEAREST = 5
+FULLY_COVERED = 0.8
+"""Part of a question from which a concept comes before the symbols the question contains."""
 NEARLY_AS_GOOD = 0.75
 """Share of the best score from which a second concept belongs to the answer."""
 
@@ -24,14 +28,21 @@ def answer(question: str, tables: Tables) -> Answer:
     guide = _guide(asked, tables)
     if guide is not None:
         return Answer(question=question, guide=guide)
-    named = _by_code(asked, tables) or _by_symbol(asked, tables)
-    if named:
-        return Answer(question=question, entries=tuple(named))
+    coded = _by_code(asked, tables)
+    if coded:
+        return Answer(question=question, entries=tuple(coded))
     index = Index(tables)
+    named = _by_symbol(asked, tables)
+    if named:
+        first = _subject(asked, index, tables)
+        return Answer(question=question, entries=_unique([*first, *named]))
     # An answer about the other words of a question would mislead about a symbol no table has.
     unknown = [symbol for symbol in identifiers(asked) if not index.knows(symbol)]
     hits = index.find(asked)
     if unknown or not hits or hits[0].covered < ENOUGH_COVERED:
+        rows = [] if unknown else _by_only_word(asked, tables)
+        if rows:
+            return Answer(question=question, entries=_unique(rows))
         return Answer(question=question, nearest=_nearest(unknown, hits, tables))
     best = [hit.concept for hit in hits if hit.score >= NEARLY_AS_GOOD * hits[0].score]
     return Answer(
@@ -102,7 +113,29 @@ def _by_symbol(question: str, tables: Tables) -> list[Entry]:
         rows = [row_entry(name, tables) for name in names]
         # A qualified name that is a row is asked for itself, not for the subject it belongs to.
         entries += [*rows, *told] if symbol in names else [*told, *rows]
-    return list({entry.id: entry for entry in entries}.values())[:MAX_ENTRIES]
+    return entries
+
+
+def _by_only_word(question: str, tables: Tables) -> list[Entry]:
+    """Return the rows named like the only word of a question that says anything."""
+    said = [word for word in re.findall(r"[A-Za-z]\w*", question) if words(word)]
+    if len(said) != 1:
+        return []
+    return [row_entry(name, tables) for name in symbols.rows_named(said[0], tables)]
+
+
+def _subject(question: str, index: Index, tables: Tables) -> list[Entry]:
+    """Return the concept that covers a question with more in it than its symbols."""
+    symbol_words = {word for symbol in identifiers(question) for word in words(symbol)}
+    others = set(words(question)) - symbol_words - set(FRAMEWORK_WORDS)
+    hits = index.find(question)
+    if not symbol_words or not others or not hits or hits[0].covered < FULLY_COVERED:
+        return []
+    return [concept_entry(hits[0].concept, tables)]
+
+
+def _unique(entries: list[Entry]) -> tuple[Entry, ...]:
+    return tuple({entry.id: entry for entry in entries}.values())[:MAX_ENTRIES]
 
 
 def _rank(concept: Concept) -> int:

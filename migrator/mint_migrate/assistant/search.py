@@ -158,7 +158,7 @@ def _weights(concept: Concept) -> dict[str, float]:
 def _preference(concept: Concept, frameworks: frozenset[str]) -> float:
     """Return the factor for what a question says about the source framework.
 
-    Where it says nothing, MinT itself and TRL come before the others: most questions are about them.
+    Where it says nothing, MinT itself and TRL come before the others.
     """
     if not frameworks:
         return {"general": 1.05, "trl": 1.0}.get(concept.framework, 0.8)

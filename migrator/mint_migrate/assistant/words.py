@@ -7,29 +7,31 @@ from functools import cache
 
 STOPWORDS = frozenset(
     """
-    a about actually after all also am an and any anything are as at be because been before being but by can cannot
-    choose compute computed computes during easily ever exactly formula much more most really
-    run running runs very
-    change changes code convert converting conversion could difference different do does doing done
-    equivalent find for from get give go got had handle happen happens has have help how i if in
-    instead into is it its just let like look map mapping me migrate migrated migrating
-    migration mint my need needed new no not now of on one or our out own please port porting
-    possible put replace replaced replacement replaces replacing script scripts see set should show
-    so some still support supported tell than that the their them then there these they thing this
-    to turn up us use used uses using want was way we what when where whether which while who why
-    will with without work works would write you your
+    a about actually add after all also am an and any anything are as at be because been before
+    being but by can cannot change changes choose code compute computed computes conversion
+    convert converting correspond corresponding could counterpart difference different do does
+    doing done during easily end ends equivalent ever exactly find for formula from get give go
+    got had handle handled handles happen happens has have help how i if in instead into is it
+    its just let like look map mapping me migrate migrated migrating migration mint more most
+    much my need needed new no not now of on one or our out own please port porting possible put
+    really replace replaced replacement replaces replacing run running runs script scripts see
+    set should show so some still support supported tell than that the their them then there
+    these they thing this to turn up us use used uses using versus very vs want was way we what
+    when where whether which while who why will with without work works would write you your
     """.split()  # noqa: SIM905 - a paragraph is easier to read and to extend than a list
 )
 """Words that say nothing about the subject of a question, migration itself included."""
 
 IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_]\w*)*")
 _WORD = re.compile(r"[a-z0-9][a-z0-9+]*")
+_FINE_TUNING = re.compile(r"fine[- ]tun")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
 
 
 def words(text: str) -> list[str]:
     """Return the stems of *text* without stopwords, in order; symbols are cut into their parts."""
-    return [stem(word) for word in _WORD.findall(text.lower()) if word not in STOPWORDS]
+    joined = _FINE_TUNING.sub(r"finetun", text.lower())
+    return [stem(word) for word in _WORD.findall(joined) if word not in STOPWORDS]
 
 
 def name_words(name: str) -> tuple[str, list[str]]:

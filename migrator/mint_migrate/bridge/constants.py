@@ -160,13 +160,17 @@ def _choice(constants: Constants, node: ast.expr, depth: int) -> tuple[Constant,
 
 
 def _call(constants: Constants, node: ast.expr, depth: int) -> tuple[Constant, ...]:
-    """A default of `get` or `getenv`, or what `str(x)`, `int(x)`, `Path(x)` are given."""
+    """A default of `get` or `getenv`, what `str(x)` or `Path(x)` are given, or a `max`."""
     assert isinstance(node, ast.Call)
     name = _last_name(node.func)
     if name in {"get", "getenv", "pop", "getattr"}:
         return constants.of_names(node.args[-1:] if len(node.args) > 1 else [], depth)
     if name in {"str", "int", "float", "Path"}:
         return constants.of_names(node.args[:1], depth)
+    if name in {"max", "min"}:
+        values = constants.of_names(node.args, depth)
+        numbers = [value for value in values if isinstance(value, int | float)]
+        return (max(numbers) if name == "max" else min(numbers),) if numbers else ()
     return ()
 
 

@@ -26,7 +26,7 @@ LONG_ROW_EVERY = 29
 """One row in this many is longer than the script's maximum, so that truncation is compared."""
 
 _TOKEN_IDS = 200
-"""Pre-tokenised columns use ids below this, which every stand-in vocabulary has."""
+"""Pre-tokenized columns use ids below this, which every stand-in vocabulary has."""
 
 Row = dict[str, object]
 

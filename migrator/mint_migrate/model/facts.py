@@ -174,6 +174,8 @@ class Facts:
     """Data set columns the script reads."""
     attributes_read: tuple[tuple[str, str], ...]
     """(name, attribute) for every `name.attribute` that is read."""
+    attributes_written: tuple[tuple[str, str], ...]
+    """(name, attribute) for every `name.attribute` that is assigned or deleted."""
     references: tuple[tuple[str, Span], ...]
     """(qualified name, statement) where a source name is used without being called."""
     docstring: Span | None

@@ -22,6 +22,7 @@ class Names:
     client: str = "training_client"
     checkpoint: str = "checkpoint"
     rows: str = "eval_rows"
+    summary: str = "training_summary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,8 @@ class SftScript:
     shuffle_dataset: bool = False
     eos_token: str = ""
     logging_first_step: bool = False
+    summarizes: bool = False
+    """The user's code reads the result of `train()`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

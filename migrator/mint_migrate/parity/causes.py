@@ -141,10 +141,10 @@ def _loss_cause(comparison: Comparison, first: StepPair) -> str:
     tokens = first.original.num_loss_tokens or 0
     rows = first.original.num_rows or 0
     named = (
-        (tokens, "the number of loss tokens: the weights are not normalised"),
+        (tokens, "the number of loss tokens: the weights are not normalized"),
         (
             1 / tokens if tokens else 0,
-            "1 / the number of loss tokens: the weights are normalised twice",
+            "1 / the number of loss tokens: the weights are normalized twice",
         ),
         (rows, "the number of rows: averaged over rows on one side only"),
         (tokens / rows if rows else 0, "the tokens per row: averaged over rows instead of tokens"),

@@ -1,6 +1,6 @@
 """Show a comparison: for the terminal as rich renderables, for programs as JSON.
 
-Meaning never depends on colour: a step outside tolerance names the quantities that differ in its
+Meaning never depends on color: a step outside tolerance names the quantities that differ in its
 last column.
 """
 
@@ -56,7 +56,8 @@ def verdict(result: VerifyResult) -> list[str]:
         norm = max(pair.grad_norm_difference for pair in comparison.pairs)
         return [
             f"equal over {len(comparison.pairs)} steps: loss within {loss:.1e} and gradient norm "
-            f"within {norm:.1e} (relative), learning rates and token counts the same"
+            f"within {norm:.1e} (relative), learning rates and token counts the same",
+            *_ended_early(result),
         ]
     lines = []
     first = comparison.first_difference
@@ -72,6 +73,13 @@ def verdict(result: VerifyResult) -> list[str]:
     if result.cause:
         lines.append(f"likely cause: {result.cause}")
     return lines
+
+
+def _ended_early(result: VerifyResult) -> list[str]:
+    """Return a sentence where both trainings are shorter than was asked for."""
+    if len(result.comparison.pairs) >= result.num_steps:
+        return []
+    return [f"both end there; {result.num_steps} steps were asked for"]
 
 
 def _table(result: VerifyResult) -> Table:

@@ -16,7 +16,7 @@ class Step:
     """One optimizer step."""
 
     loss: float
-    """Mean over the step's loss tokens, in nats; what the optimizer minimises."""
+    """Mean over the step's loss tokens, in nats; what the optimizer minimizes."""
     learning_rate: float
     grad_norm: float | None
     """Global norm before clipping; None where it was not recorded."""

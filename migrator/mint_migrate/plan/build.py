@@ -85,6 +85,9 @@ def _break_dependents(ledger: Ledger) -> None:
                 continue
             name, code = lost
             ledger.broken[statement.span] = (code, f"there is no `{name}` any more")
+            owner = ledger.owner_of(name, statement.scope)
+            if owner is not None:
+                ledger.needs_person(name, owner, statement.span, code)
             _lose(ledger, statement, code)
             pending = True
 

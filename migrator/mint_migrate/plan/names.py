@@ -14,6 +14,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "find_checkpoint": ("find_checkpoint", "find_training_state", "find_mint_checkpoint"),
     "train": ("train", "train_sft", "run_training", "train_on_mint"),
     "checkpoint": ("checkpoint", "saved", "mint_checkpoint"),
+    "summary": ("training_summary", "summary_of_training", "mint_training_summary"),
     "rows": ("eval_rows", "held_out_rows", "mint_eval_rows"),
     "client": ("training_client", "mint_client", "mint_training_client"),
 }

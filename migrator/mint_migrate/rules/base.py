@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mint_migrate.model.facts import Argument, Binding, Call, Facts, Use
 from mint_migrate.model.plan import Decision, Fidelity, Found
@@ -136,6 +136,22 @@ class Ledger:
     def mark_broken(self, statement: Span, code: str, note: str) -> None:
         """Turn a statement that cannot run any more into comments under a TODO."""
         self.broken.setdefault(statement, (code, note))
+
+    def needs_person(self, name: str, scope: int, statement: Span, code: str) -> None:
+        """The user's code still needs *name*: the decision about what made it is for a person now."""
+        maker = next(
+            (call for call in self.facts.calls if name in call.targets and self.owner_of(name, call.scope) == scope),
+            None,
+        )
+        if maker is None or self.decisions[maker.found].fidelity is Fidelity.MANUAL:
+            return
+        decision = self.decisions[maker.found]
+        self.decisions[maker.found] = replace(
+            decision,
+            fidelity=Fidelity.MANUAL,
+            code=code,
+            note=f"line {statement.line} still needs `{name}`; it became a comment",
+        )
 
     def text_of(self, span: Span) -> str:
         """Return the user's text of *span*."""

@@ -38,7 +38,7 @@ QUESTIONS = {
     "how do I save a checkpoint": "mint.checkpointing",
     # The pitfalls.
     "do I have to await the futures": "mint.futures",
-    "nothing happens when I call forward_backward": "mint.loss_functions",
+    "nothing happens when I call forward_backward": "mint.futures",
     "are the targets shifted by one token": "mint.token_alignment",
     "token alignment": "mint.token_alignment",
     "how much higher should the LoRA learning rate be": "mint.lora_learning_rate",

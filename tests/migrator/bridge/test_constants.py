@@ -27,6 +27,7 @@ def values(source: str) -> tuple:
         ("config = {'model': 'a/b'}\nconfig['model']", ("a/b",)),
         ("def load(name='a/b'):\n    pass\nname", ("a/b",)),
         ("A = 4\nA * 2", (8,)),
+        ("A = 4\nmax(1, 32 // A)", (8,)),
     ],
 )  # fmt: skip
 def test_constant_is_followed_to_where_it_is_written(source, expected):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
 from mint_runtime.engine import commands as c
 from mint_runtime.errors import ServerFault, UserError
+from mint_runtime.service import convert
+from mint_runtime.service.handlers.models import enqueue_creation
+from mint_runtime.service.records import ModelRecord
+from mint_runtime.service.services import running_services
+from mint_runtime.service.settings import ServiceSettings
+from support.fake_engine import FakeEngine
 from support.service import Api, datum, running_api
 
 
@@ -178,3 +185,21 @@ def test_a_silent_session_loses_its_models_in_the_end(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert "no longer in memory" in api.post("get_info", 404, model_id=model)["detail"]
+
+
+def test_a_step_queued_in_the_same_breath_as_its_model_runs_after_it(tmp_path: Path) -> None:
+    async def scenario() -> list[str]:
+        engine = FakeEngine()
+        async with running_services(ServiceSettings(state_dir=tmp_path), engine) as services:
+            record = ModelRecord(
+                model_id="m", session_id="s", base_model="org/base", rank=1, seed=None,
+                train_attn=True, train_mlp=True, train_unembed=True, created=0, last_request=0,
+            )  # fmt: skip
+            model, _ = enqueue_creation(services, record, c.LoraSpec(rank=1))
+            step = c.TrainStep(model_id="m", data=(), loss_fn="cross_entropy")
+            request_id = services.enqueue(model, 1, step, convert.train_output)
+            await services.futures.wait(request_id, timeout_s=10)
+        engine.close()
+        return engine.names()
+
+    assert asyncio.run(scenario()) == ["CreateModel", "TrainStep"]

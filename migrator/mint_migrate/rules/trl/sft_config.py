@@ -283,7 +283,8 @@ def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
         config.put("gradient_accumulation_steps", accumulation or "1")
     if processes != 1:
         ledger.notices.append(
-            f"batch_size is {' * '.join(factors)}: {processes} processes, as given with --num-processes"
+            f"batch_size is {' * '.join(factors)}: {processes} processes, as given with --num-processes; "
+            "MM223: an incomplete last batch is not filled up with rows from the start, as several processes do"
         )
     else:
         ledger.notices.append(

@@ -81,6 +81,7 @@ def plan_loop(
         shuffle_dataset=_flag(config, "shuffle_dataset"),
         eos_token=_eos(config),
         logging_first_step=_flag(config, "logging_first_step"),
+        summarizes=train_use.target is not None,
     )
 
 

@@ -213,7 +213,9 @@ def plan_lora(
         if argument.found not in ledger.decisions:
             fidelity = ledger.by_row(argument, ledger.tables.row(f"peft.LoraConfig.{name}"))
             decision = ledger.decisions[argument.found]
-            if fidelity in {Fidelity.APPROXIMATE, Fidelity.MANUAL}:
+            if fidelity is Fidelity.MANUAL:
+                ledger.mark(place, decision.code or "MM208", f"`{argument.found.source_text}`: {decision.note}")
+            elif fidelity is Fidelity.APPROXIMATE:
                 ledger.differ(argument.found, decision.code or "", decision.note, place)
     _replace_lora(ledger, plan, call, value)
 

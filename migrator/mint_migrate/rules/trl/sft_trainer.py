@@ -45,6 +45,8 @@ class SftPlan:
     config: ConfigPlan
     model: ModelPlan
     config_name: str = ""
+    broken_config: Span | None = None
+    """A statement that needs more of the configuration than the namespace has."""
     config_text: str = ""
     """Statement that makes the configuration just before training, where it had none of its own."""
 
@@ -78,6 +80,7 @@ def plan_sft(ledger: Ledger, trainer: Call, names: Names) -> tuple[SftScript, fr
     )
     _check_unchanged(plan)
     script = _plan_script(plan)
+    _check_config_uses(plan)
     _place_config(plan, config_call, config_value)
     _decide_trainer(plan, script)
     if _plan_uses(plan, script):
@@ -227,6 +230,30 @@ def _read_elsewhere(plan: SftPlan) -> frozenset[str]:
     return frozenset(attr for owner, attr in plan.ledger.facts.attributes_read if owner == name)
 
 
+def _check_config_uses(plan: SftPlan) -> None:
+    """What the user's code reads of the configuration must be in the namespace, or be for a person.
+
+    Raises:
+        Blocked: a field that the loop does not read under its own name is assigned after construction.
+    """
+    ledger, config, name = plan.ledger, plan.config, _config_variable(plan)
+    if name is None:
+        return
+    for owner, attribute in ledger.facts.attributes_written:
+        if owner == name and attribute not in config.fields:
+            raise Blocked("MM292", f"`{name}.{attribute}` is set after the configuration was made")
+    for attribute in sorted(_read_elsewhere(plan) - set(config.fields)):
+        default = config.default(attribute)
+        if default is not None:
+            config.put(attribute, config.text(attribute) or default)
+            continue
+        for statement in ledger.facts.statements:
+            is_user = not statement.is_compound and statement.span not in ledger.edits
+            if is_user and f"{name}.{attribute}" in ledger.text_of(statement.span):
+                ledger.mark_broken(statement.span, "MM230", f"the namespace has no `{attribute}`")
+                plan.broken_config = statement.span
+
+
 def _config_variable(plan: SftPlan) -> str | None:
     call = plan.config.call
     return call.target if call is not None and call.is_statement else None
@@ -261,6 +288,8 @@ def _place_config(plan: SftPlan, call: Call | None, value: Value | None) -> None
     if call is not None:
         target = f"{call.target} = SimpleNamespace(...)" if call.target else "SimpleNamespace(...)"
         ledger.exact(call.found, ledger.tables.row(call.qualified), target)
+        if plan.broken_config is not None and call.target is not None:
+            ledger.needs_person(call.target, call.scope, plan.broken_config, "MM230")
     if call is not None and call.is_statement and call.target is not None:
         ledger.replace_statement(call.statement, _assignment(ledger, call, text))
         plan.config_name = value.text if value is not None else call.target
@@ -422,7 +451,15 @@ def _inside_argument(ledger: Ledger, use: Use, calls: list[Call]) -> bool:
 
 def _decide_train(plan: SftPlan, use: Use) -> None:
     ledger = plan.ledger
-    ledger.exact(use.found, ledger.tables.attribute_row(TRAINER, "train"), f"{plan.names.train}()")
+    row = ledger.tables.attribute_row(TRAINER, "train")
+    if use.target is None:
+        ledger.exact(use.found, row, f"{plan.names.train}()")
+    else:
+        note = f"`{use.target}` has `training_loss`, `global_step` and `metrics['train_loss']`, nothing else"
+        ledger.decide(
+            use.found, Fidelity.APPROXIMATE, row=row, code="MM226", target=f"{plan.names.train}()", note=note
+        )
+        ledger.differ(use.found, "MM226", note)
     for argument in use.arguments:
         if argument.keyword == "resume_from_checkpoint" or argument.index == 0:
             ledger.exact(argument.found, None, f"{plan.names.train}(resume_from_checkpoint=...)")
@@ -449,10 +486,12 @@ def _write_call(plan: SftPlan, script: SftScript) -> None:
         lines.append(f"    formatting_func={arguments['formatting_func'].value.text},")
     if script.resume:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
-    text = "\n".join([*lines, ")"])
-    ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
     if plan.train_use.target is not None:
-        ledger.removed[(plan.train_use.target, plan.train_use.scope)] = "MM230"
+        tail = f"{plan.train_use.target} = {plan.names.summary}({plan.config_name}.output_dir)"
+        text = "\n".join([*lines, ")", tail])
+    else:
+        text = "\n".join([*lines, ")"])
+    ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
 
 
 def _given(plan: SftPlan, name: str) -> str:

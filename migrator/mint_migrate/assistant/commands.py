@@ -1,0 +1,76 @@
+"""What `ask`, `explain` and `mappings` do: a record to show, and the exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mint_migrate.assistant import symbols
+from mint_migrate.assistant.answer import answer
+from mint_migrate.assistant.answer import explain as explain_code
+from mint_migrate.assistant.entries import row_entry
+from mint_migrate.assistant.records import Answer, Group, Listing, Near
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.tables.lookup import Tables
+from mint_migrate.tables.rows import Row
+
+
+def ask(question: str, tables: Tables) -> tuple[Answer, int]:
+    """Return the answer to *question*; 1 where the tables have none, 0 for an empty question."""
+    found = answer(question, tables)
+    return found, int(found.kind == "not_found")
+
+
+def explain(code: str, tables: Tables) -> tuple[Answer, int]:
+    """Return the page of a reason code; 1, with the nearest codes, where there is none."""
+    found = explain_code(code, tables)
+    return found, int(not found.found)
+
+
+def mappings(symbol: str | None, tables: Tables) -> tuple[Answer | Listing, int]:
+    """Return the rows of *symbol*, the entry of a single row, or the list of all tables.
+
+    *symbol* may be a class, a field of one, or a bare name; 1 where no row has it.
+    """
+    if not symbol:
+        return Listing(symbol="", groups=_groups(tables)), 0
+    name = tables.canonical(symbol)
+    rows = _newest(tables.rows_for(name), tables)
+    if len(rows) <= 1:
+        rows = [
+            row for each in symbols.rows_named(symbol, tables) for row in _rows_below(each, tables)
+        ]
+    if not rows:
+        near = symbols.nearest_symbols(symbol, tables)
+        titles = {name: (row.to if (row := tables.row(name)) else "") for name in near}
+        return Listing(
+            symbol=symbol, nearest=tuple(Near(id=n, title=t) for n, t in titles.items())
+        ), 1
+    if len(rows) == 1:
+        return Answer(question=symbol, entries=(row_entry(rows[0].id, tables),)), 0
+    return Listing(symbol=symbol, rows=tuple(rows)), 0
+
+
+def _rows_below(name: str, tables: Tables) -> list[Row]:
+    """Return the row *name* and, for a class, those of its fields."""
+    return _newest(tables.rows_for(name), tables)
+
+
+def _newest(rows: Iterable[Row], tables: Tables) -> list[Row]:
+    """Return one row for each name, the newest, in the order of the tables."""
+    names = dict.fromkeys(row.id for row in rows)
+    return [row for name in names if (row := tables.row(name)) is not None]
+
+
+def _groups(tables: Tables) -> tuple[Group, ...]:
+    """Return all owners of rows with the number of their names by outcome."""
+    counts: dict[str, dict[Fidelity, int]] = {}
+    for row in _newest(tables, tables):
+        owner = counts.setdefault(row.id.rpartition(".")[0] or row.id, {})
+        owner[row.fidelity] = owner.get(row.fidelity, 0) + 1
+    return tuple(
+        Group(
+            name=owner,
+            outcomes=tuple((str(each), outcomes.get(each, 0)) for each in Fidelity),
+        )
+        for owner, outcomes in sorted(counts.items())
+    )

@@ -1,0 +1,129 @@
+"""The pages for people say what is so: links, commands, excerpts of code and of output."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mint_migrate import cli
+from mint_runtime.cli import app
+from typer.main import get_command
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "mappings" / "README.md",
+    ROOT / "fixtures" / "README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+HAND_WRITTEN = [page for page in PAGES if page.parent.name != "rules"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+TARGET = re.compile(r"(?:`|^    )make ([a-z]+)", re.MULTILINE)
+COMMAND = re.compile(r"mint-migrate +((?:[a-z][\w/.-]*|--[a-z-]+|MM\d+)(?:[^\S\n]+[^`\n]+)?)`")
+RUNTIME_COMMAND = re.compile(r"mint-runtime ([a-z][a-z-]*)")
+SNIPPET = re.compile(r"<!-- lines of (?P<path>\S+) -->\n```python\n(?P<code>.*?)```", re.DOTALL)
+OUTPUT = re.compile(
+    r"<!-- output of mint-migrate (?P<arguments>.+?) -->\n```text\n(?P<text>.*?)```", re.DOTALL
+)
+PATH = re.compile(r"`((?:migrator|runtime|mappings|templates|fixtures|tests|docs|\.ci)/[\w./-]*)`")
+
+
+def identifier(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def parts(text: str) -> list[str]:
+    """Return the pieces of an excerpt between the lines that only say that some are left out."""
+    pieces = re.split(r"^[ ]*(?:# )?\.\.\.\n", text, flags=re.MULTILINE)
+    return [piece.strip("\n") for piece in pieces if piece.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identifier)
+def test_links_lead_to_files(page):
+    targets = [match["target"] for match in LINK.finditer(page.read_text(encoding="utf-8"))]
+    local = [target.partition("#")[0] for target in targets if "://" not in target]
+    assert [each for each in local if each and not (page.parent / each).exists()] == []
+
+
+@pytest.mark.parametrize("page", HAND_WRITTEN, ids=identifier)
+def test_paths_in_pages_exist(page):
+    named = set(PATH.findall(page.read_text(encoding="utf-8")))
+    assert [each for each in sorted(named) if not (ROOT / each).exists()] == []
+
+
+@pytest.mark.parametrize("page", HAND_WRITTEN, ids=identifier)
+def test_make_targets_in_pages_exist(page):
+    assert set(TARGET.findall(page.read_text(encoding="utf-8"))) - TARGETS == set()
+
+
+def test_every_target_has_a_line_in_the_help():
+    described = re.findall(r"^([a-z]+):.*## \S", MAKEFILE, re.MULTILINE)
+    assert set(described) == TARGETS
+
+
+def test_the_readme_names_the_two_commands():
+    assert {"make demo", "make test"} <= set(re.findall(r"^    (make \w+)", README, re.MULTILINE))
+
+
+def test_the_build_runs_the_readmes_test_command():
+    build = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert re.search(r"for target in .*\btest\b.*; do", build)
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMAND.findall(README))))
+def test_commands_in_the_readme_are_understood(command):
+    arguments = shlex.split(command)
+    names = {each.name: each for each in cli.COMMANDS}
+    name = arguments.pop(0) if arguments[0] in names else "migrate"
+    cli.parser_of(names[name]).parse_args(arguments)
+
+
+@pytest.mark.parametrize("name", sorted(set(RUNTIME_COMMAND.findall(README))))
+def test_commands_of_the_runtime_in_the_readme_exist(name):
+    assert name in get_command(app).commands
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPET.findall(README))))
+def test_code_in_the_readme_is_what_the_file_holds(number):
+    path, code = SNIPPET.findall(README)[number]
+    held = (ROOT / path).read_text(encoding="utf-8")
+    assert [piece for piece in parts(code) if f"\n{piece}\n" not in held] == []
+
+
+@pytest.mark.parametrize("arguments", [match["arguments"] for match in OUTPUT.finditer(README)])
+def test_output_in_the_readme_is_what_is_printed(arguments, tmp_path):
+    script = ROOT / "fixtures" / "before" / "trl" / arguments
+    (tmp_path / script.name).write_bytes(script.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "mint_migrate", arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    assert done.returncode == 0, done.stderr
+    (text,) = (
+        match["text"] for match in OUTPUT.finditer(README) if match["arguments"] == arguments
+    )
+    assert [piece for piece in parts(text) if piece not in done.stderr] == []
+
+
+def test_the_readme_shows_code_and_output():
+    assert len(SNIPPET.findall(README)) >= 2
+    assert len(OUTPUT.findall(README)) == 1
+
+
+def test_pages_say_nothing_of_this_machine():
+    private = re.compile(r"/work/|/home/|/root/|/tmp/bash|localhost:\d{4,}")
+    found = [identifier(page) for page in PAGES if private.search(page.read_text("utf-8"))]
+    assert found == []
