@@ -1,11 +1,11 @@
 """Errors a client can meet.
 
     RuntimeServerError
-    |-- UserError              400, category "user": the request is wrong; the text says how to mend it
-    |   |-- NotFound           404
-    |   |-- Unprocessable      422
-    |   `-- Unauthorized       401
-    `-- ServerFault            500, category "server": our side failed; the log has the request id
+    |-- UserError         400, category "user": the request is wrong; the text says how to mend it
+    |   |-- NotFound      404
+    |   |-- Unprocessable 422
+    |   `-- Unauthorized  401
+    `-- ServerFault       500, category "server": our side failed; the log has the request id
 
 On submission the status goes out with `{"detail": text}`; from a future the same text goes out as
 `{"error": text, "category": category}` with status 200. All of them pickle.

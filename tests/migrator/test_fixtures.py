@@ -22,7 +22,6 @@ TRL = sorted(
     path.relative_to(BEFORE).with_suffix("").as_posix() for path in BEFORE.glob("trl/*.py")
 )
 NOT_CONVERTED = {
-    "trl/class_method",
     "trl/hf_arg_parser",
     "trl/trainer_from_kwargs",
     "trl/trainer_subclass",

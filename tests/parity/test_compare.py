@@ -77,7 +77,7 @@ def test_record_being_written_is_read_up_to_its_last_whole_line(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text(
         '{"step": 0, "loss": 2.5, "learning_rate": 0.1, "grad_norm": 1, "num_loss_tokens": 7}\n'
-        '{"step": 0, "eval_loss": 2.0}\n'
+        '{"step": 0, "eval_loss": 2.0, "learning_rate": 0.1}\n'
         '{"step": 1, "loss": 2.4, "learning_rate": 0.1}\n'
         '{"step": 2, "loss": 2.'
     )

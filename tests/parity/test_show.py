@@ -69,6 +69,14 @@ def test_first_difference_and_cause_are_readable_without_color():
     assert row.split()[-1] == "loss"
 
 
+def test_quantity_outside_tolerance_goes_by_the_name_of_its_column():
+    lines = text(result(tuple(replace(step, learning_rate=0.5) for step in STEPS))).splitlines()
+    header = next(line for line in lines if line.startswith("step"))
+    row = next(line for line in lines if line.lstrip().startswith("3 "))
+    assert row.split()[-1] == "lr"
+    assert "lr" in header.split()
+
+
 def test_training_that_ends_early_on_both_sides_is_equal_and_says_so():
     shown = replace(result(), comparison=compare(STEPS[:6], STEPS[:6]))
     assert shown.exit_status == 0

@@ -75,7 +75,7 @@ def test_file_without_rows_is_refused(tmp_path, content):
         (
             "per_device_train_batch_size=4, gradient_accumulation_steps=4, num_train_epochs=2",
             160,
-            320,
+            200,
         ),
         ("per_device_train_batch_size=1", 48, 49),
     ],

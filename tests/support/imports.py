@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def modules(package: str) -> dict[str, Path]:
     return found
 
 
-def imports(package: str) -> list[Import]:
+@functools.cache
+def imports(package: str) -> tuple[Import, ...]:
     """Return every import in *package*, those inside functions included.
 
     `from package import module` counts as an import of `package.module`.
@@ -46,7 +48,7 @@ def imports(package: str) -> list[Import]:
                 Import(importer=name, imported=imported, line=node.lineno)
                 for imported in _imported(node, known)
             ]
-    return found
+    return tuple(found)
 
 
 def _imported(node: ast.AST, known: dict[str, Path]) -> list[str]:

@@ -97,7 +97,8 @@ def _row_keys(
     return set()
 
 
-def _results(function: FunctionNode) -> list[ast.expr]:
+def function_results(function: FunctionNode) -> list[ast.expr]:
+    """Return the expressions a function returns or yields, those of nested functions left out."""
     if isinstance(function, ast.Lambda):
         return [function.body]
     found: list[ast.expr] = []
@@ -122,7 +123,7 @@ def returned_keys(function: FunctionNode) -> tuple[str, ...]:
         and isinstance(node.targets[0], ast.Name)
     }
     keys: set[str] = set()
-    for result in _results(function):
+    for result in function_results(function):
         keys |= _row_keys(result, names, {})
     return tuple(sorted(keys))
 
@@ -176,7 +177,7 @@ def _returns_list(function: FunctionNode) -> bool:
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.List | ast.ListComp)
     }
-    results = _results(function)
+    results = function_results(function)
     return bool(results) and all(
         isinstance(result, ast.List | ast.ListComp)
         or (isinstance(result, ast.Name) and result.id in lists)

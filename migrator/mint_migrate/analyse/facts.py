@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from typing import TypeGuard
 
-from mint_migrate.analyse.columns import column_evidence, function_facts
+from mint_migrate.analyse.columns import column_evidence, function_facts, function_results
 from mint_migrate.analyse.objects import ObjectTracker
 from mint_migrate.analyse.scopes import Bound, ModuleScopes, ScopeInfo, dotted
-from mint_migrate.analyse.text import SourceText, literal_repr
+from mint_migrate.analyse.text import SourceText, literal_repr, standalone
 from mint_migrate.model.facts import (
     Argument,
     Binding,
@@ -22,6 +23,8 @@ from mint_migrate.model.facts import (
 )
 from mint_migrate.model.plan import Found, Kind
 from mint_migrate.model.source import Span
+
+Place = ast.expr | ast.keyword
 
 COMPOUND = (
     ast.FunctionDef,
@@ -68,6 +71,7 @@ class _Collector:
             scopes=tuple(self._scope(scope) for scope in self.scopes.scopes),
             bindings=tuple(self._bindings()),
             functions=tuple(function_facts(self.tree, self.scopes)),
+            returned_calls=self._returned_calls(),
             produced_columns=produced,
             read_columns=read,
             attributes_read=self._attributes(written=False),
@@ -254,11 +258,12 @@ class _Collector:
     def _value(self, node: ast.expr) -> Value:
         inner = node.value if isinstance(node, ast.Starred) else node
         return Value(
-            text=self.source.of(inner),
+            text=standalone(inner, self.source.of(inner)),
             span=self.source.span(inner),
             literal=literal_repr(inner),
             name=dotted(inner),
             call=self.call_numbers.get(inner) if isinstance(inner, ast.Call) else None,
+            maker=_own_function(inner),
             loads=tuple(sorted(_loaded_names(inner))),
         )
 
@@ -340,6 +345,7 @@ class _Collector:
                     is_compound=is_compound,
                     binds=tuple(sorted(binds)),
                     loads=tuple(sorted(loads)),
+                    deletes=_deleted_names(node),
                 )
             )
         return statements
@@ -373,6 +379,17 @@ class _Collector:
     def _place(bound: Bound) -> ast.stmt | ast.arg:
         assert isinstance(bound.statement, ast.stmt | ast.arg)
         return bound.statement
+
+    def _returned_calls(self) -> tuple[tuple[str, int], ...]:
+        found = []
+        for node in self.nodes:
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            results = function_results(node)
+            number = self.call_numbers.get(results[0]) if _is_one_call(results) else None
+            if number is not None:
+                found.append((node.name, number))
+        return tuple(found)
 
     def _attributes(self, *, written: bool) -> tuple[tuple[str, str], ...]:
         pairs = set()
@@ -416,10 +433,10 @@ def _in_order(tree: ast.AST) -> list[ast.AST]:
     return found
 
 
-def _dictionary_pairs(value: ast.expr | None) -> list[tuple[str, ast.expr, ast.expr]] | None:
+def _dictionary_pairs(value: ast.expr | None) -> list[tuple[str, ast.expr, Place]] | None:
     """Return (key, value, place) of `{...}` or `dict(...)` with plain keys, else None."""
     if isinstance(value, ast.Dict):
-        pairs: list[tuple[str, ast.expr, ast.expr]] = []
+        pairs: list[tuple[str, ast.expr, Place]] = []
         for key, item in zip(value.keys, value.values, strict=True):
             if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
                 return None
@@ -428,8 +445,18 @@ def _dictionary_pairs(value: ast.expr | None) -> list[tuple[str, ast.expr, ast.e
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
         if value.args or any(keyword.arg is None for keyword in value.keywords):
             return None
-        return [(keyword.arg or "", keyword.value, keyword.value) for keyword in value.keywords]
+        return [(keyword.arg or "", keyword.value, keyword) for keyword in value.keywords]
     return None
+
+
+def _is_one_call(results: list[ast.expr]) -> TypeGuard[list[ast.Call]]:
+    return len(results) == 1 and isinstance(results[0], ast.Call)
+
+
+def _own_function(node: ast.expr) -> str | None:
+    """Return the name in `name(...)` or `self.name(...)`."""
+    name = dotted(node.func) if isinstance(node, ast.Call) else None
+    return None if name is None else name.removeprefix("self.")
 
 
 def _header(node: ast.AST) -> list[ast.AST]:
@@ -451,6 +478,14 @@ def _loaded_names(node: ast.AST) -> set[str]:
             if name is not None and name.startswith("self."):
                 names.add(name)
     return names
+
+
+def _deleted_names(node: ast.stmt) -> tuple[str, ...]:
+    """Return the names a `del` statement deletes; none where it deletes items or attributes too."""
+    if not isinstance(node, ast.Delete):
+        return ()
+    names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return tuple(names) if len(names) == len(node.targets) else ()
 
 
 def _stored_names(node: ast.AST) -> set[str]:

@@ -36,9 +36,23 @@ class ScopeInfo:
     kind: str
     bindings: dict[str, list[Bound]] = field(default_factory=dict)
     globals: set[str] = field(default_factory=set)
+    nonlocals: set[str] = field(default_factory=set)
 
     def bind(self, name: str, bound: Bound) -> None:
-        self.bindings.setdefault(name, []).append(bound)
+        """Bind *name* here, or where a `global` or `nonlocal` statement of this scope says."""
+        self._owner(name).bindings.setdefault(name, []).append(bound)
+
+    def _owner(self, name: str) -> ScopeInfo:
+        scope = self
+        if name in self.globals:
+            while scope.parent is not None:
+                scope = scope.parent
+        elif name in self.nonlocals:
+            outer = self.parent
+            while outer is not None and (outer.kind == "class" or name not in outer.bindings):
+                outer = outer.parent
+            scope = outer or self
+        return scope
 
 
 class ModuleScopes:
@@ -84,8 +98,10 @@ class ModuleScopes:
                 return
             case ast.Import() | ast.ImportFrom():
                 bind_import(node, scope)
-            case ast.Global() | ast.Nonlocal():
+            case ast.Global():
                 scope.globals.update(node.names)
+            case ast.Nonlocal():
+                scope.nonlocals.update(node.names)
             case _:
                 self._bind_other(node, scope, statement)
         self._walk_body(node, scope, statement)
@@ -110,10 +126,14 @@ class ModuleScopes:
             if name is not None:
                 scope.bind(name, Bound("assign", statement, value=node.value))
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            if not _is_plain_target(node, statement):
+            if isinstance(node.ctx, ast.Del):
+                scope.bind(node.id, Bound("delete", statement))
+            elif not _is_plain_target(node, statement):
                 scope.bind(node.id, Bound("other", statement))
-        elif isinstance(node, ast.ExceptHandler) and node.name is not None:
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name is not None:
             scope.bind(node.name, Bound("other", statement))
+        elif isinstance(node, ast.MatchMapping) and node.rest is not None:
+            scope.bind(node.rest, Bound("other", statement))
 
     def lookup(self, name: str, scope: ScopeInfo) -> tuple[ScopeInfo, list[Bound]] | None:
         """Return the scope that binds *name* for a reader in *scope*, and its bindings."""

@@ -29,6 +29,7 @@ class SourceText:
         self.text = text
         self.lines = source_lines(text)
         self._comments: dict[int, tuple[int, str]] | None = None
+        self._string_lines: frozenset[int] | None = None
 
     def _column(self, line: int, byte_offset: int) -> int:
         content = self.lines[line - 1] if line <= len(self.lines) else ""
@@ -54,6 +55,26 @@ class SourceText:
         middle = self.lines[span.line : span.end_line - 1]
         last = self.lines[span.end_line - 1][: span.end_column - 1]
         return "".join([first, *middle, last])
+
+    def at_margin(self, span: Span, columns: int) -> str:
+        """Return the characters of *span*, its later lines moved *columns* to the left.
+
+        Lines inside strings stay; so does everything where a line would lose characters.
+        """
+        text = self.slice(span)
+        if not columns or span.line == span.end_line:
+            return text
+        if self._string_lines is None:
+            self._string_lines = frozenset(_read_string_lines(self.text))
+        head, *rest = text.split("\n")
+        is_string = [span.line + 1 + index in self._string_lines for index in range(len(rest))]
+        moved = [line for line, kept in zip(rest, is_string, strict=True) if not kept]
+        if any(line[:columns].strip() for line in moved):
+            return text
+        lines = [
+            line if kept else line[columns:] for line, kept in zip(rest, is_string, strict=True)
+        ]
+        return "\n".join([head, *lines])
 
     def of(self, node: Located) -> str:
         """Return the source text of *node*."""
@@ -99,6 +120,31 @@ def _read_comments(text: str) -> list[tuple[int, tuple[int, str]]]:
         for token in tokens
         if token.type == tokenize.COMMENT
     ]
+
+
+def _read_string_lines(text: str) -> list[int]:
+    """Return the lines that begin inside a string."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    starts = {"STRING", "FSTRING_MIDDLE"}
+    return [
+        line
+        for token in tokens
+        if tokenize.tok_name[token.type] in starts
+        for line in range(token.start[0] + 1, token.end[0] + 1)
+    ]
+
+
+def standalone(node: ast.expr, text: str) -> str:
+    """Return the text of an expression so that it may stand anywhere: in parentheses where it leant on others."""
+    if isinstance(node, ast.NamedExpr | ast.Yield | ast.YieldFrom):
+        return f"({text})"
+    if "\n" not in text:
+        return text
+    try:
+        ast.parse(text, mode="eval")
+    except SyntaxError:
+        return f"({text})"
+    return text
 
 
 def literal_repr(node: ast.expr) -> str | None:

@@ -7,7 +7,14 @@ import re
 from mint_migrate.assistant import symbols
 from mint_migrate.assistant.entries import concept_entry, row_entry, rule_entry
 from mint_migrate.assistant.records import Answer, Entry, GuideText, Near
-from mint_migrate.assistant.search import ENOUGH_COVERED, FRAMEWORK_WORDS, Hit, Index, parse
+from mint_migrate.assistant.search import (
+    ENOUGH_COVERED,
+    FRAMEWORK_WORDS,
+    Hit,
+    Index,
+    index_of,
+    parse,
+)
 from mint_migrate.assistant.words import identifiers, words
 from mint_migrate.tables.concepts import Concept
 from mint_migrate.tables.lookup import Tables
@@ -31,7 +38,7 @@ def answer(question: str, tables: Tables) -> Answer:
     coded = _by_code(asked, tables)
     if coded:
         return Answer(question=question, entries=tuple(coded))
-    index = Index(tables)
+    index = index_of(tables)
     named = _by_symbol(asked, tables)
     if named:
         first = _subject(asked, index, tables)
@@ -121,7 +128,7 @@ def _by_only_word(question: str, tables: Tables) -> list[Entry]:
     said = [word for word in re.findall(r"[A-Za-z]\w*", question) if words(word)]
     if len(said) != 1:
         return []
-    return [row_entry(name, tables) for name in symbols.rows_named(said[0], tables)]
+    return []
 
 
 def _subject(question: str, index: Index, tables: Tables) -> list[Entry]:

@@ -23,12 +23,19 @@ def as_text(record: Answer | Listing, *, width: int = WIDTH) -> str:
     """Return *record* without color, *width* columns wide; links may be longer."""
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, legacy_windows=False)
-    show(console, record)
+    _draw(console, record)
     return "\n".join(line.rstrip() for line in stream.getvalue().split("\n"))
 
 
 def show(console: Console, record: Answer | Listing) -> None:
-    """Write *record* to *console*."""
+    """Write *record* to *console*; without padding where it is not a terminal."""
+    if console.is_terminal:
+        _draw(console, record)
+    else:
+        console.file.write(as_text(record, width=console.width))
+
+
+def _draw(console: Console, record: Answer | Listing) -> None:
     if isinstance(record, Listing):
         _show_listing(console, record)
     elif record.kind == "help":
@@ -103,8 +110,11 @@ def _show_listing(console: Console, listing: Listing) -> None:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         for column in ("name", "becomes", "outcome", "code"):
             table.add_column(column, overflow="fold")
+        owner = f"{listing.rows[0].id}."
         for row in listing.rows:
-            table.add_row(row.id, Text(row.to), str(row.fidelity), row.code or "")
+            table.add_row(
+                row.id.removeprefix(owner), Text(row.to), str(row.fidelity), row.code or ""
+            )
         console.print(table)
         console.print(
             Text(f"{len(listing.rows)} rows; mint-migrate mappings NAME tells one of them")

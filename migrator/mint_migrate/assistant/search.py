@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mint_migrate.assistant.words import name_words, stem, words
 from mint_migrate.tables.concepts import Concept
@@ -73,6 +74,12 @@ def parse(question: str, synonyms: dict[str, str]) -> Query:
 
 
 _FRAMEWORK_STEMS = {stem(word): name for word, name in FRAMEWORK_WORDS.items()}
+
+
+@lru_cache(maxsize=1)
+def index_of(tables: Tables) -> Index:
+    """Return the index of *tables*, made once for each."""
+    return Index(tables)
 
 
 class Index:

@@ -32,18 +32,11 @@ def concepts_named(symbol: str, tables: Tables) -> list[Concept]:
     lowered = symbol.lower()
     if lowered in tables.concepts:
         return [tables.concepts[lowered]]
-    found = []
-    for concept in tables.concepts.values():
-        names = [name.lower() for name in concept.names]
-        if lowered in names:
-            found.append(concept)
-    if found:
-        return found
     bare = lowered.rpartition(".")[2]
     return [
         concept
         for concept in tables.concepts.values()
-        if any(name.lower().rpartition(".")[2] == bare for name in concept.names)
+        if any(name.lower() == lowered or _last(name) == bare for name in concept.names)
         and _same_package(lowered, concept)
     ]
 
@@ -71,6 +64,10 @@ def nearest_codes(code: str, tables: Tables, limit: int = 3) -> list[str]:
 def _place(name: str) -> tuple[int, str]:
     owner = name.rpartition(".")[0]
     return (PLACES.index(owner) if owner in PLACES else len(PLACES), name)
+
+
+def _last(name: str) -> str:
+    return name.lower().rpartition(".")[2]
 
 
 def _same_package(symbol: str, concept: Concept) -> bool:

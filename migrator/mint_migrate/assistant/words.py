@@ -9,15 +9,16 @@ STOPWORDS = frozenset(
     """
     a about actually add after all also am an and any anything are as at be because been before
     being but by can cannot change changes choose code compute computed computes conversion
-    convert converting correspond corresponding could counterpart difference different do does
-    doing done during easily end ends equivalent ever exactly find for formula from get give go
-    got had handle handled handles happen happens has have help how i if in instead into is it
-    its just let like look map mapping me migrate migrated migrating migration mint more most
-    much my need needed new no not now of on one or our out own please port porting possible put
-    really replace replaced replacement replaces replacing run running runs script scripts see
-    set should show so some still support supported tell than that the their them then there
-    these they thing this to turn up us use used uses using versus very vs want was way we what
-    when where whether which while who why will with without work works would write you your
+    convert converting correspond corresponding could counterpart day define defined difference
+    different do does doing done during easily end ends equivalent ever exactly find for formula
+    from get give go got had handle handled handles happen happens has have help how i if in
+    instead into is it its just let like look map mapping me migrate migrated migrating
+    migration mint more most much my need needed new no not now of on one or our out people
+    please port porting possible put really replace replaced replacement replaces replacing run
+    running runs script scripts see set should show so some someone still support supported tell
+    than that the their them then there these they thing this time to today turn up us use used
+    uses using versus very vs want was way we what when where whether which while who why will
+    with without work works would write year you your
     """.split()  # noqa: SIM905 - a paragraph is easier to read and to extend than a list
 )
 """Words that say nothing about the subject of a question, migration itself included."""

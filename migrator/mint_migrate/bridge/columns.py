@@ -123,24 +123,31 @@ def _row_functions(tree: ast.AST) -> list[ast.FunctionDef | ast.Lambda]:
     return found
 
 
-def _subscript_keys(tree: ast.AST, variable: str) -> dict[str, None]:
-    """Return the string keys of `variable["key"]` and `variable.get("key")`, in order."""
-    found: dict[str, None] = {}
+def _subscript_keys(tree: ast.AST, variable: str) -> dict[str, int]:
+    """Return the keys of `variable["key"]`, `variable.get("key")` and `"key" in variable`.
+
+    Each with the line of its first read.
+    """
+    found: dict[str, int] = {}
+
+    def read(key: str, line: int) -> None:
+        found[key] = min(line, found.get(key, line))
+
     for node in ast.walk(tree):
         match node:
-            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if (
-                name == variable and isinstance(node.ctx, ast.Load)
-            ):
-                found[key] = None
+            case ast.Subscript(
+                value=ast.Name(id=name), slice=ast.Constant(value=str(key)), ctx=ast.Load()
+            ) if name == variable:
+                read(key, node.lineno)
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id=name), attr="get"),
                 args=[ast.Constant(value=str(key)), *_],
             ) if name == variable:
-                found[key] = None
+                read(key, node.lineno)
             case ast.Compare(
                 left=ast.Constant(value=str(key)), comparators=[ast.Name(id=name)]
             ) if name == variable:
-                found[key] = None
+                read(key, node.lineno)
     return found
 
 
@@ -152,23 +159,25 @@ def _first_parameter(function: ast.FunctionDef | ast.Lambda) -> str:
 def _reads(functions: list[ast.FunctionDef | ast.Lambda]) -> dict[str, None]:
     found: dict[str, None] = {}
     for function in functions:
-        stored = {
-            node.slice.value
-            for node in ast.walk(function)
-            if isinstance(node, ast.Subscript)
-            and isinstance(node.ctx, ast.Store)
-            and isinstance(node.slice, ast.Constant)
-        }
+        stored = _first_stores(function)
         keys = _subscript_keys(function, _first_parameter(function))
-        found |= {key: None for key in keys if key not in stored or key == "messages"}
+        # In one statement the right side is read before the left side is stored.
+        found |= {key: None for key, line in keys.items() if line <= stored.get(key, line)}
     made = _made(functions)
     # A later function may read what an earlier one made; such a column is not in the source.
-    own = {
-        key
-        for function in functions[:1]
-        for key in _subscript_keys(function, _first_parameter(function))
-    }
+    first = functions[:1]
+    own = {key for one in first for key in _subscript_keys(one, _first_parameter(one))}
     return {key: None for key in found if key not in made or key in own}
+
+
+def _first_stores(function: ast.AST) -> dict[str, int]:
+    """Return the keys that are assigned to, with the line of the first assignment."""
+    found: dict[str, int] = {}
+    for node in ast.walk(function):
+        match node:
+            case ast.Subscript(slice=ast.Constant(value=str(key)), ctx=ast.Store()):
+                found[key] = min(node.lineno, found.get(key, node.lineno))
+    return found
 
 
 def _made(functions: list[ast.FunctionDef | ast.Lambda]) -> set[str]:
@@ -197,7 +206,7 @@ def _loop_reads(tree: ast.AST) -> dict[str, None]:
             continue
         over = ast.unparse(node.iter).lower()
         if any(word in over for word in ("dataset", "rows", "train_data", "raw")):
-            found |= _subscript_keys(tree, node.target.id)
+            found |= dict.fromkeys(_subscript_keys(tree, node.target.id))
     return found
 
 

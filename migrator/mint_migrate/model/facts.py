@@ -19,6 +19,8 @@ class Statement:
     binds: tuple[str, ...]
     loads: tuple[str, ...]
     """Names it reads that are bound in this file, dotted for `self.x`."""
+    deletes: tuple[str, ...] = ()
+    """Names of a `del` statement that deletes nothing but names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class Value:
     """The name, if it is nothing but a name or `self.x`."""
     call: int | None
     """Number of the source call it is, if it is one."""
+    maker: str | None
+    """Name of the function it calls, if it is a call of a function or method of the file."""
     loads: tuple[str, ...]
 
 
@@ -127,7 +131,7 @@ class Binding:
     name: str
     scope: int
     kind: str
-    """import | assign | function | class | parameter | other"""
+    """import | assign | function | class | parameter | delete | other"""
     statement: Span
     value: Value | None
     """The right-hand side, for a plain assignment."""
@@ -168,6 +172,8 @@ class Facts:
     scopes: tuple[Scope, ...]
     bindings: tuple[Binding, ...]
     functions: tuple[FunctionFact, ...]
+    returned_calls: tuple[tuple[str, int], ...]
+    """(function name, number of the source call) for functions whose one result is a source call."""
     produced_columns: tuple[str, ...]
     """Data set columns the script makes: keys of rows and of what mapped functions return."""
     read_columns: tuple[str, ...]

@@ -130,8 +130,8 @@ class Plan:
     script: SftScript | None = None
     imports: tuple[str, ...] = ()
     """Import statements the result needs."""
-    dropped_names: tuple[str, ...] = ()
-    """Bound names of source imports that the result must not import any more."""
+    dropped_imports: tuple[tuple[Span, str], ...] = ()
+    """(import statement, bound name) for each name that the result does not import any more."""
     summary: tuple[str, ...] = ()
     """Paragraphs of the module docstring."""
     partial: bool = False

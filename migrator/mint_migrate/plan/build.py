@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import replace
 
+from mint_migrate.analyse.scopes import dotted
 from mint_migrate.model.facts import Call, Facts, Statement
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.script import Edit, Plan, SftScript
 from mint_migrate.model.source import Options, Span
 from mint_migrate.plan.names import allocate_names
-from mint_migrate.plan.survival import drop_orphans, is_still_used
+from mint_migrate.plan.survival import drop_orphans, is_still_used, names_in
 from mint_migrate.plan.version import infer_version
 from mint_migrate.rules.base import Blocked, Ledger, contains
 from mint_migrate.rules.leftovers import decide_call, decide_import, decide_override, decide_use
@@ -26,10 +29,9 @@ def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
         ledger = Ledger(facts=facts, tables=tables, options=options, version=version)
         try:
             script, imports = plan_sft(ledger, trainer, allocate_names(facts))
+            return _finish(ledger, trainer, script, imports, evidence)
         except Blocked as problem:
             first_problem = first_problem or problem
-            continue
-        return _finish(ledger, trainer, script, imports, evidence)
     return _unconverted(facts, tables, options, version, evidence, first_problem)
 
 
@@ -40,7 +42,11 @@ def _finish(
     imports: frozenset[str],
     evidence: tuple[str, ...],
 ) -> Plan:
-    """Decide what the trainer's rule did not, and put the plan together."""
+    """Decide what the trainer's rule did not, and put the plan together.
+
+    Raises:
+        Blocked: what became a comment is needed for training.
+    """
     facts = ledger.facts
     partial = False
     for call in facts.calls:
@@ -53,6 +59,9 @@ def _finish(
         decide_override(ledger, override)
         partial = True
     _break_dependents(ledger)
+    _check_inputs(ledger, trainer)
+    _decide_lost_uses(ledger)
+    _undelete(ledger)
     orphans = drop_orphans(ledger)
     dropped = (*_decide_imports(ledger), *orphans)
     return Plan(
@@ -62,7 +71,7 @@ def _finish(
         edits=_edits(ledger),
         script=script,
         imports=tuple(sorted(imports)),
-        dropped_names=dropped,
+        dropped_imports=dropped,
         summary=_summary(ledger, trainer),
         partial=partial,
         notices=tuple(ledger.notices),
@@ -108,10 +117,94 @@ def _lose(ledger: Ledger, statement: Statement, code: str) -> None:
             and item.scope == owner
             and item.statement != statement.span
             and item.statement not in ledger.broken
-            and item.kind != "parameter"
+            and item.kind not in {"parameter", "delete"}
         ]
         if not others:
             ledger.removed.setdefault((name, owner), code)
+
+
+def _check_inputs(ledger: Ledger, trainer: Call) -> None:
+    """What training is given must not come from a statement that became a comment.
+
+    Raises:
+        Blocked: it does.
+    """
+    facts = ledger.facts
+    written = [span for span, edit in ledger.edits.items() if edit.is_statement and edit.text]
+    for span in written:
+        outer = next((item for item in ledger.broken if item != span and contains(item, span)), None)
+        if outer is not None and _is_conversion(ledger, span):
+            code, note = ledger.broken[outer]
+            raise Blocked(code, f"line {outer.line} cannot stay, and training stands inside it: {note}")
+    inputs = _training_inputs(ledger, trainer)
+    for statement in facts.statements:
+        outer = next((item for item in ledger.broken if contains(item, statement.span)), None)
+        if outer is None or statement.span in ledger.edits:
+            continue
+        for name in statement.binds:
+            if (name, ledger.owner_of(name, statement.scope)) in inputs:
+                code, note = ledger.broken[outer]
+                raise Blocked(
+                    code, f"training needs `{name}` of line {statement.span.line}, which cannot stay: {note}"
+                )
+
+
+def _is_conversion(ledger: Ledger, span: Span) -> bool:
+    """Say whether an edit writes the training call or its configuration."""
+    text = ledger.edits[span].text or ""
+    return "SimpleNamespace(" in text or "base_model=" in text
+
+
+def _training_inputs(ledger: Ledger, trainer: Call) -> set[tuple[str, int | None]]:
+    """Return (name, scope) of everything that reaches the training call and its configuration."""
+    facts = ledger.facts
+    inputs = {
+        (name, ledger.owner_of(name, trainer.scope))
+        for span, edit in ledger.edits.items()
+        if edit.text and _is_conversion(ledger, span)
+        for name in names_in(edit.text)
+    }
+    pending = True
+    while pending:
+        size = len(inputs)
+        for statement in facts.statements:
+            if any((name, ledger.owner_of(name, statement.scope)) in inputs for name in statement.binds):
+                edit = ledger.edits.get(statement.span)
+                if edit is None or not edit.is_statement:
+                    inputs |= {(name, ledger.owner_of(name, statement.scope)) for name in statement.loads}
+        pending = len(inputs) > size
+    return inputs
+
+
+def _decide_lost_uses(ledger: Ledger) -> None:
+    """A use whose conversion went into a comment with the statement around it is for a person."""
+    for use in ledger.facts.uses:
+        outer = next((span for span in ledger.broken if contains(span, use.found.span)), None)
+        if outer is None:
+            continue
+        code, note = ledger.broken[outer]
+        for found in (use.found, *(argument.found for argument in use.arguments)):
+            decision = ledger.decisions[found]
+            if decision.fidelity in {Fidelity.EXACT, Fidelity.APPROXIMATE}:
+                ledger.decisions[found] = replace(
+                    decision, fidelity=Fidelity.MANUAL, code=code, target="", note=note
+                )
+
+
+def _undelete(ledger: Ledger) -> None:
+    """Take variables that no longer exist out of `del` statements."""
+    for statement in ledger.facts.statements:
+        kept = [
+            name
+            for name in statement.deletes
+            if (name, ledger.owner_of(name, statement.scope)) not in ledger.removed
+        ]
+        if len(kept) == len(statement.deletes) or _is_settled(ledger, statement):
+            continue
+        if kept:
+            ledger.replace_statement(statement.span, f"del {', '.join(kept)}")
+        else:
+            ledger.remove_statement(statement.span)
 
 
 def _is_settled(ledger: Ledger, statement: Statement) -> bool:
@@ -143,18 +236,29 @@ def _loads_only_in_expression_edits(ledger: Ledger, statement: Statement, name: 
     ]
     if not inner:
         return False
-    rooted = [use for use in ledger.facts.uses if use.root == name and contains(statement.span, use.found.span)]
-    return bool(rooted) and all(use.found.span in ledger.edits for use in rooted)
+    rooted = [
+        use for use in ledger.facts.uses if use.root == name and use.statement == statement.span
+    ]
+    mentions = _mentions(ledger.text_of(statement.span), name)
+    return len(rooted) == mentions and all(use.found.span in ledger.edits for use in rooted)
 
 
-def _decide_imports(ledger: Ledger) -> tuple[str, ...]:
+def _mentions(text: str, name: str) -> int:
+    """Count how often a statement, or the header of a compound one, reads a name."""
+    node = ast.parse(re.sub(r"\Aelif\b", "if", text)).body[0]
+    is_compound = hasattr(node, "body")
+    parts = [item for item in ast.iter_child_nodes(node) if not (is_compound and isinstance(item, ast.stmt))]
+    return sum(dotted(item) == name for part in parts for item in ast.walk(part) if isinstance(item, ast.expr))
+
+
+def _decide_imports(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
     """Decide each import: kept where the result still uses the name."""
     dropped = []
     for item in ledger.facts.imports:
         kept = is_still_used(ledger, item.bound, item.scope)
         decide_import(ledger, item, kept)
         if not kept:
-            dropped.append(item.bound)
+            dropped.append((item.statement, item.bound))
     return tuple(dropped)
 
 
@@ -183,7 +287,7 @@ def _edits(ledger: Ledger) -> tuple[Edit, ...]:
 
 
 def _commented(text: str) -> list[str]:
-    return [f"# {line}".rstrip() for line in text.splitlines()]
+    return [f"# {line}".rstrip() for line in text.split("\n")]
 
 
 def _summary(ledger: Ledger, trainer: Call) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from mint_migrate.model.facts import Binding, Statement
+from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Ledger, contains
 
 
@@ -15,7 +17,7 @@ def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
     return any(
         name in statement.loads
         and ledger.owner_of(name, statement.scope) == scope
-        and _survives(ledger, statement)
+        and _survives(ledger, statement, name)
         for statement in ledger.facts.statements
     )
 
@@ -23,7 +25,7 @@ def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
 def _names_written(ledger: Ledger) -> set[str]:
     """Return the names that our own replacements read."""
     texts = [edit.text for span, edit in ledger.edits.items() if edit.text and span not in ledger.broken]
-    return set().union(*(_names_in(text) for text in texts))
+    return set().union(*(names_in(text) for text in texts))
 
 
 def _was_used(ledger: Ledger, name: str, scope: int) -> bool:
@@ -33,20 +35,40 @@ def _was_used(ledger: Ledger, name: str, scope: int) -> bool:
     )
 
 
-def _survives(ledger: Ledger, statement: Statement) -> bool:
-    """Say whether a statement is still the user's own."""
+def _survives(ledger: Ledger, statement: Statement, name: str) -> bool:
+    """Say whether what is left of a statement reads *name*."""
     if any(contains(span, statement.span) for span in ledger.broken):
         return False
     edit = ledger.edits.get(statement.span)
-    return edit is None or not edit.is_statement
+    if edit is not None and edit.is_statement:
+        return False
+    inner = [
+        span
+        for span, edit in ledger.edits.items()
+        if not edit.is_statement and contains(statement.span, span)
+    ]
+    if statement.is_compound or not inner:
+        return True
+    return name in names_in(_without(ledger, statement.span, inner))
 
 
-def _names_in(text: str) -> set[str]:
+def _without(ledger: Ledger, whole: Span, inner: list[Span]) -> str:
+    """Return a statement's text with some expressions replaced by None."""
+    at = whole
+    pieces = []
+    for span in sorted(inner):
+        pieces.append(ledger.text_of(replace(at, end_line=span.line, end_column=span.column)))
+        at = replace(whole, line=span.end_line, column=span.end_column)
+    return "None".join([*pieces, ledger.text_of(at)])
+
+
+def names_in(text: str) -> set[str]:
+    """Return the names that a piece of code reads or binds."""
     tree = ast.parse(text)
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def drop_orphans(ledger: Ledger) -> tuple[str, ...]:
+def drop_orphans(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
     """Remove plain assignments that only removed code read; return imports that only removed code used."""
     pending = True
     while pending:
@@ -57,7 +79,7 @@ def drop_orphans(ledger: Ledger) -> tuple[str, ...]:
                 pending = True
     source_imports = {(item.bound, item.scope) for item in ledger.facts.imports}
     return tuple(
-        binding.name
+        (binding.statement, binding.name)
         for binding in ledger.facts.bindings
         if binding.kind == "import"
         and (binding.name, binding.scope) not in source_imports
@@ -74,6 +96,8 @@ def _is_orphan(ledger: Ledger, binding: Binding) -> bool:
     if any(contains(span, binding.statement) for span in ledger.broken):
         return False
     if any(binding.name in statement.loads for statement in _broken_statements(ledger)):
+        return False
+    if any(binding.name in statement.deletes for statement in ledger.facts.statements):
         return False
     return not is_still_used(ledger, binding.name, binding.scope)
 

@@ -1,77 +1,13 @@
-"""Take names out of imports and add the imports the result needs, in the order isort gives."""
+"""Add the imports that the result needs, in the order isort gives."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import libcst as cst
 
-from mint_migrate.rewrite.statements import Node, merge_lines
-
-
-def drop_names(nodes: Sequence[Node], names: Collection[str]) -> list[Node]:
-    """Return the statements of a module without the imports of *names*."""
-    result: list[Node] = []
-    pending: list[cst.EmptyLine] = []
-    for node in nodes:
-        new = _without(node, names)
-        if new is None:
-            pending = merge_lines(pending, list(node.leading_lines))
-            continue
-        if pending:
-            new = new.with_changes(leading_lines=merge_lines(pending, list(new.leading_lines)))
-            pending = []
-        result.append(new)
-    return result
-
-
-def drop_nested_names(node: cst.CSTNode, names: Collection[str]) -> cst.CSTNode:
-    """Return a tree without imports of *names* inside functions and branches."""
-    return node.visit(_NestedImports(names)) if names else node  # type: ignore[return-value]
-
-
-class _NestedImports(cst.CSTTransformer):
-    def __init__(self, names: Collection[str]) -> None:
-        super().__init__()
-        self.names = names
-
-    def leave_IndentedBlock(
-        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
-    ) -> cst.IndentedBlock:
-        body = drop_names(updated_node.body, self.names)  # type: ignore[arg-type]
-        if len(body) == len(updated_node.body) and all(
-            new is old for new, old in zip(body, updated_node.body, strict=True)
-        ):
-            return updated_node
-        passing = cst.SimpleStatementLine(body=[cst.Pass()])
-        return updated_node.with_changes(body=body or [passing])
-
-
-def _without(node: Node, names: Collection[str]) -> Node | None:
-    if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1:
-        return node
-    statement = node.body[0]
-    if not isinstance(statement, cst.Import | cst.ImportFrom):
-        return node
-    if isinstance(statement.names, cst.ImportStar):
-        return node
-    kept = [alias for alias in statement.names if bound_name(alias, statement) not in names]
-    if len(kept) == len(statement.names):
-        return node
-    if not kept:
-        return None
-    if not (isinstance(statement, cst.ImportFrom) and statement.lpar):
-        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-    return node.with_changes(body=[statement.with_changes(names=kept)])
-
-
-def bound_name(alias: cst.ImportAlias, statement: cst.Import | cst.ImportFrom) -> str:
-    """Return the name that one alias of an import binds."""
-    if alias.asname is not None and isinstance(alias.asname.name, cst.Name):
-        return alias.asname.name.value
-    name = cst.Module(body=[]).code_for_node(alias.name)
-    return name if isinstance(statement, cst.ImportFrom) else name.split(".", 1)[0]
+from mint_migrate.rewrite.statements import Node
 
 
 def add_imports(nodes: Sequence[Node], wanted: Sequence[str], start: int) -> list[Node]:

@@ -8,8 +8,9 @@ import libcst as cst
 
 from mint_migrate.analyse.text import SourceText
 from mint_migrate.model.script import Plan
+from mint_migrate.model.source import Span
 from mint_migrate.rewrite.docstring import extend_docstring
-from mint_migrate.rewrite.imports import add_imports, drop_names, drop_nested_names
+from mint_migrate.rewrite.imports import add_imports
 from mint_migrate.rewrite.statements import Node, Rewriter
 
 BLANK = cst.EmptyLine(indent=False)
@@ -26,17 +27,23 @@ def rewrite_module(text: str, tree: ast.Module, plan: Plan, functions: str, head
         headline: first sentence of the docstring, for a module without one.
     """
     module = cst.parse_module(text)
-    rewriter = Rewriter(source=SourceText(text), edits=plan.edits)
+    rewriter = Rewriter(source=SourceText(text), edits=plan.edits, drops=_by_statement(plan))
     nodes: list[Node] = list(module.body)
     header, nodes = _move_header(module, nodes)
     nodes, left = rewriter.block(tree.body, nodes)
-    names = frozenset(plan.dropped_names)
-    nodes = [drop_nested_names(node, names) for node in drop_names(nodes, names)]  # type: ignore[misc]
     nodes = extend_docstring(nodes, headline, plan.summary)
     start = _behind_future(nodes)
     nodes = add_imports(nodes, plan.imports, start)
     nodes = _insert_functions(nodes, functions, start)
     return module.with_changes(header=header, body=nodes, footer=[*left, *module.footer]).code
+
+
+def _by_statement(plan: Plan) -> dict[Span, frozenset[str]]:
+    """Return the names to take out of each import statement."""
+    names: dict[Span, set[str]] = {}
+    for statement, name in plan.dropped_imports:
+        names.setdefault(statement, set()).add(name)
+    return {statement: frozenset(found) for statement, found in names.items()}
 
 
 def _move_header(

@@ -7,8 +7,8 @@ the same order, so the two are walked side by side. A line that is not edited ke
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from textwrap import wrap
 
 import libcst as cst
@@ -16,6 +16,7 @@ import libcst as cst
 from mint_migrate.analyse.text import SourceText
 from mint_migrate.model.script import Edit
 from mint_migrate.model.source import Span
+from mint_migrate.rewrite.aliases import without_names
 from mint_migrate.rules.base import contains
 
 Node = cst.SimpleStatementLine | cst.BaseCompoundStatement
@@ -34,6 +35,8 @@ class Rewriter:
 
     source: SourceText
     edits: tuple[Edit, ...]
+    drops: Mapping[Span, frozenset[str]] = field(default_factory=dict)
+    """Names to take out of import statements."""
 
     def block(
         self, statements: Sequence[ast.stmt], nodes: Sequence[Node]
@@ -70,10 +73,13 @@ class Rewriter:
             end_column=last.end_column,
         )
         inside = [edit for edit in self.edits if contains(span, edit.span)]
-        if not inside:
+        drops = [statement for statement in self.drops if contains(span, statement)]
+        if not inside and not drops:
             return [node], []
         if isinstance(node, cst.SimpleStatementLine):
-            return self._simple(span, node, inside)
+            if not inside:
+                return self._imports(group, node)
+            return self._simple(span, node, [*inside, *self._as_edits(group, node, inside)])
         whole = next((edit for edit in inside if edit.span == first and edit.is_statement), None)
         if whole is not None and whole.text is None:
             return [], [*_lines(node), *comment_lines(whole.comments)]
@@ -81,6 +87,42 @@ class Rewriter:
         if whole is not None:
             inner = _with_lines(inner, [*_lines(inner), *comment_lines(whole.comments)])
         return [inner], []
+
+    def _imports(
+        self, group: Sequence[ast.stmt], node: cst.SimpleStatementLine
+    ) -> tuple[list[Node], list[cst.EmptyLine]]:
+        """Take names out of a line of imports that has no other edit."""
+        kept = [
+            small
+            for statement, old in zip(group, node.body, strict=True)
+            if (small := self._import(statement, old)) is not None
+        ]
+        if not kept:
+            return [], list(node.leading_lines)
+        kept[-1] = kept[-1].with_changes(semicolon=cst.MaybeSentinel.DEFAULT)
+        return [node.with_changes(body=kept)], []
+
+    def _import(
+        self, statement: ast.stmt, node: cst.BaseSmallStatement
+    ) -> cst.BaseSmallStatement | None:
+        return without_names(node, self.drops.get(self.source.span(statement), frozenset()))
+
+    def _as_edits(
+        self, group: Sequence[ast.stmt], node: cst.SimpleStatementLine, edits: Sequence[Edit]
+    ) -> list[Edit]:
+        """Return the imports to change on a line that is spliced from text."""
+        found = []
+        for statement, old in zip(group, node.body, strict=True):
+            span = self.source.span(statement)
+            if span not in self.drops or any(edit.span == span for edit in edits):
+                continue
+            new = self._import(statement, old)
+            text = None
+            if new is not None:
+                bare = new.with_changes(semicolon=cst.MaybeSentinel.DEFAULT)
+                text = cst.Module(body=[]).code_for_node(bare)
+            found.append(Edit(span=span, text=text, is_statement=True))
+        return found
 
     def _simple(
         self, span: Span, node: cst.SimpleStatementLine, edits: list[Edit]
@@ -100,7 +142,7 @@ class Rewriter:
         return statements, []
 
     def _compound(self, statement: ast.stmt, node: cst.BaseCompoundStatement) -> Node:
-        changes: dict[str, object] = {}
+        changes: dict[str, object] = self._test(statement, node)
         for attribute, children in compound_parts(statement, node):
             part = getattr(node, attribute)
             new = self._suite(children, part)
@@ -120,6 +162,22 @@ class Rewriter:
                 for item, branch in zip(statement.cases, node.cases, strict=True)
             ]
         return node.with_changes(**changes) if changes else node
+
+    def _test(self, statement: ast.stmt, node: cst.BaseCompoundStatement) -> dict[str, object]:
+        """Return the new condition of an `if` or `while`, if an expression in it is edited."""
+        if not isinstance(statement, ast.If | ast.While) or not isinstance(node, cst.If | cst.While):
+            return {}
+        span = self.source.span(statement.test)
+        inside = [
+            edit for edit in self.edits if not edit.is_statement and contains(span, edit.span)
+        ]
+        if not inside:
+            return {}
+        text = splice(self.source, span, inside)
+        test = cst.parse_expression(f"({text})" if "\n" in text else text)
+        if node.test.lpar:
+            test = test.with_changes(lpar=node.test.lpar, rpar=node.test.rpar)
+        return {"test": test}
 
     def _suite(self, statements: Sequence[ast.stmt], part: cst.CSTNode) -> cst.CSTNode:
         """Rewrite a body, an `else`, or an `elif` that `ast` nests."""
@@ -181,24 +239,16 @@ def splice(source: SourceText, span: Span, edits: Sequence[Edit]) -> str:
         start = (edit.span.line, edit.span.column)
         if start < at:
             raise RewriteError(f"edits overlap at line {edit.span.line}")
-        pieces.append(_dedent(source.slice(_range(at, start)), indent))
+        pieces.append(source.at_margin(_range(at, start), indent))
         pieces.append(edit.text or "")
         at = (edit.span.end_line, edit.span.end_column)
-    pieces.append(_dedent(source.slice(_range(at, (span.end_line, span.end_column))), indent))
+    pieces.append(source.at_margin(_range(at, (span.end_line, span.end_column)), indent))
     text = "".join(pieces).strip()
     return "" if not text.strip("; \n") else text.strip("; ")
 
 
 def _range(start: tuple[int, int], end: tuple[int, int]) -> Span:
     return Span(line=start[0], column=start[1], end_line=end[0], end_column=end[1])
-
-
-def _dedent(text: str, columns: int) -> str:
-    """Move the continuation lines of a piece to the left, unless a line would lose characters."""
-    head, *rest = text.split("\n")
-    if any(line[:columns].strip() for line in rest):
-        return text
-    return "\n".join([head, *(line[columns:] for line in rest)])
 
 
 def _is_empty(node: cst.CSTNode) -> bool:

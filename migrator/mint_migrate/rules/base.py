@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from mint_migrate.model.facts import Argument, Binding, Call, Facts, Use
+from mint_migrate.analyse.text import SourceText
+from mint_migrate.model.facts import Argument, Binding, Call, Facts, Use, Value
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.script import Edit
 from mint_migrate.model.source import Options, Span
@@ -154,13 +155,8 @@ class Ledger:
         )
 
     def text_of(self, span: Span) -> str:
-        """Return the user's text of *span*."""
-        lines = self.facts.text.splitlines(keepends=True)
-        if span.line == span.end_line:
-            return lines[span.line - 1][span.column - 1 : span.end_column - 1]
-        first = lines[span.line - 1][span.column - 1 :]
-        last = lines[span.end_line - 1][: span.end_column - 1]
-        return "".join([first, *lines[span.line : span.end_line - 1], last])
+        """Return the user's text of *span*, moved to the left margin."""
+        return SourceText(self.facts.text).at_margin(span, span.column - 1)
 
     def differ(self, found: Found, code: str, sentence: str, place: Span | None = None) -> None:
         """Note a difference for the docstring of the result, and above the statement where it acts."""
@@ -214,6 +210,15 @@ class Ledger:
 
     def call_of(self, number: int) -> Call:
         return self.facts.calls[number]
+
+    def returned_call(self, value: Value) -> Call | None:
+        """Return the source call that a function of the file returns, where *value* is a call of it."""
+        numbers = [number for name, number in self.facts.returned_calls if name == value.maker]
+        return self.call_of(numbers[0]) if len(numbers) == 1 else None
+
+    def replace_expression(self, span: Span, text: str) -> None:
+        """Put *text* where an expression stood."""
+        self.edits[span] = Edit(span=span, text=text, is_statement=False)
 
     def uses_of(self, call: Call) -> list[Use]:
         """Return what is done with the object a call made, in source order."""

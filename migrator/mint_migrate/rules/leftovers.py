@@ -39,7 +39,10 @@ def decide_call(ledger: Ledger, call: Call) -> bool:
             ledger.removed.setdefault((name, call.scope), row.code or "MM230")
         return False
     name = ledger.tables.canonical(call.qualified)
-    code, note = row.code or "MM230", row.note or f"`{name}` is used here in a way that is not converted"
+    note = f"`{name}` is used here in a way that is not converted"
+    if row.note and row.fidelity is not Fidelity.EXACT:
+        note = row.note
+    code = row.code or "MM230"
     ledger.decide_call(call, Fidelity.MANUAL, code, note)
     if root in NOT_NEEDED:
         ledger.mark_broken(call.statement, code, note)

@@ -1,7 +1,8 @@
 """What an engine is asked to do, and what it answers: plain records and numpy arrays, no torch.
 
-A command is self-contained. Ids are strings chosen by the service; the engine never invents one. Array letters:
-`T` positions of one datum, `K` candidate targets per position (1 unless the targets are two-dimensional).
+A command is self-contained. Ids are strings chosen by the service; the engine never invents one.
+Array letters: `T` positions of one datum, `K` candidate targets per position (1 unless the targets
+are two-dimensional).
 """
 
 from __future__ import annotations
@@ -45,16 +46,18 @@ class DropModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datum:
-    """One sequence: `tokens[t]` is the input at position t, `inputs["target_tokens"][t]` what it predicts."""
+    """One sequence: position t reads `tokens[t]` and predicts `inputs["target_tokens"][t]`."""
 
     tokens: npt.NDArray[np.int64]
     inputs: Mapping[str, Array]
-    """`target_tokens` int64 `[T]` or `[T, K]`; `weights`, `logprobs`, `advantages` float32 of the same shape."""
+    """`target_tokens` int64 `[T]` or `[T, K]`; `weights`, `logprobs`, `advantages` float32 of the
+    same shape.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainStep:
-    """Compute a loss over `data`, summed over targets and datums; with `backward`, add its gradient."""
+    """Compute a loss, summed over targets and datums; with `backward`, add its gradient."""
 
     model_id: str
     data: tuple[Datum, ...]
@@ -65,7 +68,7 @@ class TrainStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
-    """Per datum the log-probability of each target (nats, float32), and `name:reduction` metrics."""
+    """Per datum the log-probability of each target (nats), and `name:reduction` metrics."""
 
     outputs: tuple[Mapping[str, npt.NDArray[np.float32]], ...]
     metrics: Mapping[str, float]
@@ -73,7 +76,10 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimStep:
-    """Clip the accumulated gradient by its global norm (0 = no clipping), take one AdamW step, zero the gradient."""
+    """Clip the accumulated gradient, take one AdamW step, zero the gradient.
+
+    Clipping is by the global norm; 0 means none.
+    """
 
     model_id: str
     learning_rate: float
@@ -102,7 +108,10 @@ class SaveAdapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadAdapter:
-    """Replace the adapter's weights by those in `directory`; with the flag, moments and step count too."""
+    """Replace the adapter's weights by those in `directory`.
+
+    With the flag, moments and step count too.
+    """
 
     model_id: str
     directory: Path
@@ -150,14 +159,20 @@ class Sample:
     """Sample i of a seeded request uses a stream derived from (seed, i)."""
     stop_tokens: tuple[int, ...] | None = None
     stop_strings: tuple[str, ...] = ()
-    """Both absent (None and empty): stop at the model's end-of-sequence tokens. `()` and empty: never stop early."""
+    """Both absent (None and empty): stop at the model's end-of-sequence tokens.
+
+    `()` and empty: never stop early.
+    """
     prompt_logprobs: bool = False
     topk_prompt_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampledSequence:
-    """Tokens include the one that stopped the sequence. Logprobs are of the temperature-scaled distribution."""
+    """Tokens, the one that stopped the sequence included, and their log-probabilities.
+
+    Those are of the temperature-scaled distribution.
+    """
 
     tokens: npt.NDArray[np.int64]
     logprobs: npt.NDArray[np.float32]

@@ -11,9 +11,10 @@ from mint_runtime.engine.commands import Capabilities, Command, Result
 class Engine(Protocol):
     """Runs commands. Every method returns at once and may be called from any thread.
 
-    Commands for one `model_id` run in the order they were submitted; between models and samplers the engine may
-    reorder, merge and interleave as it likes. A command that fails sets an exception on its future and changes
-    nothing: `mint_runtime.errors.UserError` for what the caller can mend, anything else is a bug of ours.
+    Commands for one `model_id` run in the order they were submitted; between models and samplers
+    the engine may reorder, merge and interleave as it likes. A command that fails sets an exception
+    on its future and changes nothing: `mint_runtime.errors.UserError` for what the caller can mend,
+    anything else is a bug of ours.
     """
 
     def capabilities(self) -> Capabilities:

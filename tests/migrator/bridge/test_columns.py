@@ -21,6 +21,8 @@ FIXTURES = Path(__file__).resolve().parents[3] / "fixtures"
         ("def f(row):\n    return f\"{row['q']}\"\nSFTTrainer(formatting_func=f)\n", {"q"}),
         ("d.rename_column('body', 'text')", {"body"}),
         ("d.map(f, remove_columns=['id', 'body'])", {"id", "body"}),
+        ("def f(r):\n    r['text'] = r['q']\n    return tok(r['text'])\nd.map(f)\n", {"q"}),
+        ("def f(r):\n    r['text'] = r['text'].strip()\n    return r\nd.map(f)\n", {"text"}),
         ("for row in dataset:\n    use(row['q'])\n", {"q"}),
         ("T = 'Q: {q} A: {a}'\nd.map(lambda r: {'text': T.format(**r)})", {"q", "a"}),
     ],

@@ -16,6 +16,11 @@ def test_names_in_loading_calls_are_found_whatever_they_look_like():
     assert set(names.splits) == {"train", "test", "validation", "unsupervised"}
 
 
+def test_slice_of_a_split_asks_for_the_split():
+    names = find_names("load_dataset('imdb', split='unsupervised[:5%]')")
+    assert "unsupervised" in names.splits
+
+
 def test_any_string_like_a_hub_id_is_both_a_model_and_a_data_set():
     names = find_names("THING = pick('acme/thing')")
     assert "acme/thing" in names.models

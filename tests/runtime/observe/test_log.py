@@ -58,8 +58,8 @@ def test_an_error_brings_its_traceback(format_: LogFormat) -> None:
 
 def test_chatter_of_other_libraries_is_left_out_and_their_warnings_are_not() -> None:
     def write(_: logging.Logger) -> None:
-        logging.getLogger("httpx").info("chatter")
-        logging.getLogger("transformers").warning("careful")
+        logging.getLogger("another.library").info("chatter")
+        logging.getLogger("another.library").warning("careful")
 
     text = logged(LogFormat.TEXT, write)
     assert "chatter" not in text

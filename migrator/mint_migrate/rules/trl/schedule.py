@@ -36,6 +36,12 @@ def plan_schedule(config: ConfigPlan) -> Schedule:
         )
     else:
         config.exact("lr_scheduler_type", "learning_rate_at()")
+    if kind == "any" and options:
+        raise Blocked(
+            "MM212",
+            "`lr_scheduler_kwargs` belongs to a schedule that is only known at run time",
+            config.arguments["lr_scheduler_kwargs"].found,
+        )
     config.exact("lr_scheduler_kwargs", "learning_rate_at()")
     return _build(config, kind, warmup, options)
 
@@ -59,20 +65,33 @@ def _options(config: ConfigPlan) -> dict[str, str]:
     if text is None or text in {"None", "{}"}:
         return {}
     tree = ast.parse(text, mode="eval").body
-    found: dict[str, str] = {}
+    found: dict[str, ast.expr] = {}
+    count = -1
     if isinstance(tree, ast.Dict):
         for key, value in zip(tree.keys, tree.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                found[key.value] = ast.unparse(value)
-        if len(found) == len(tree.keys):
-            return found
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "dict":
-        return {item.arg: ast.unparse(item.value) for item in tree.keywords if item.arg is not None}
+                found[key.value] = value
+        count = len(tree.keys)
+    elif isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "dict":
+        found = {item.arg: item.value for item in tree.keywords if item.arg is not None}
+        count = len(tree.keywords) + len(tree.args)
+    if len(found) == count:
+        return {name: _option(config, name, value) for name, value in found.items()}
     raise Blocked(
         "MM212",
         f"`lr_scheduler_kwargs={text}` must be a dictionary with plain keys to become a function of the step",
         config.arguments["lr_scheduler_kwargs"].found,
     )
+
+
+def _option(config: ConfigPlan, name: str, value: ast.expr) -> str:
+    """Return a literal as it is; anything else goes through the configuration, where its names mean something."""
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        config.put(name, ast.unparse(value))
+        return f"config.{name}"
+    return ast.unparse(value)
 
 
 def _plan_warmup(config: ConfigPlan, kind: str) -> str:
@@ -185,8 +204,8 @@ def _minimum(
 
 
 def _stable(config: ConfigPlan, warm: str, warmup: str, options: dict[str, str]) -> Schedule:
-    decay_type = ast.literal_eval(options.get("decay_type", "'cosine'"))
-    warmup_type = ast.literal_eval(options.get("warmup_type", "'linear'"))
+    decay_type = options.get("decay_type", "'cosine'").strip("'\"")
+    warmup_type = options.get("warmup_type", "'linear'").strip("'\"")
     decay = {
         "linear": "(1.0 - progress)",
         "1-sqrt": "(1.0 - math.sqrt(progress))",

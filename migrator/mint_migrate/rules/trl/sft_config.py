@@ -262,10 +262,10 @@ def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
     processes = ledger.options.num_processes
     per_device = config.text(JOINED[0]) or config.default(JOINED[0]) or "8"
     accumulation = config.text(JOINED[1])
-    factors = [_factor(per_device)]
+    factors = [factor(per_device)]
     words = ["per_device_train_batch_size"]
     if accumulation is not None:
-        factors.append(_factor(accumulation))
+        factors.append(factor(accumulation))
         words.append("gradient_accumulation_steps")
     if processes != 1:
         factors.append(str(processes))
@@ -293,7 +293,8 @@ def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
         )
 
 
-def _factor(text: str) -> str:
+def factor(text: str) -> str:
+    """Return an expression so that it may stand in a product."""
     is_simple = text.replace("_", "").replace(".", "").isalnum()
     return text if is_simple else f"({text})"
 

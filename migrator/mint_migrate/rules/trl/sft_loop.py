@@ -73,7 +73,7 @@ def plan_loop(
         resume=resume,
         tracker=tracker,
         tracker_starts=starts,
-        tracker_project=config.text("project") or '"huggingface"',
+        tracker_project=_project(config) if tracker else '"huggingface"',
         run_name="run_name" in config.fields,
         micro_batches=micro_batches,
         counts_first_token=facts["loss_divisor"] == "labels" and not micro_batches,
@@ -160,7 +160,7 @@ def _evaluation(config: ConfigPlan, arguments: dict[str, Argument]) -> str:
     if chosen == "best":
         raise Blocked("MM219", "the evaluation strategy `best` is not converted")
     if chosen == "steps":
-        if config.has("eval_steps"):
+        if config.has("eval_steps") and config.arguments["eval_steps"].value.literal != "None":
             config.put("eval_steps", config.text("eval_steps") or "")
         else:
             config.put("eval_steps", config.text("logging_steps") or config.default("logging_steps") or "10")
@@ -214,7 +214,14 @@ def _interval(config: ConfigPlan, name: str) -> str:
     """Return a step interval; a number below 1 is a share of all steps."""
     argument = config.arguments.get(name)
     literal = argument.value.literal if argument is not None else None
-    if literal is not None and 0 < float(literal) < 1:
+    if name == "eval_steps" and literal in {None, "None"} and not config.is_dynamic(name):
+        # Unset, it is `logging_steps`.
+        given = config.arguments.get("logging_steps")
+        literal = given.value.literal if given is not None else None
+    value = ast.literal_eval(literal) if literal is not None else None
+    if literal is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise Blocked("MM292", f"`{name}={literal}` is not a number", argument.found if argument else None)
+    if value is not None and 0 < value < 1:
         return f"max(1, math.ceil(num_steps * config.{name}))"
     return f"config.{name}"
 
@@ -266,7 +273,19 @@ def _tracker(config: ConfigPlan) -> tuple[str, bool]:
     return chosen, chosen == "wandb" and starts
 
 
+def _project(config: ConfigPlan) -> str:
+    if config.is_dynamic("project"):
+        config.put("project", config.text("project") or "")
+        return "config.project"
+    return config.text("project") or '"huggingface"'
+
+
 def _eos(config: ConfigPlan) -> str:
     text = config.text("eos_token")
     config.exact("eos_token", "tokenizer.eos_token")
-    return "" if text is None or text == "None" else text
+    if text is None or text == "None":
+        return ""
+    if config.is_dynamic("eos_token"):
+        config.put("eos_token", text)
+        return "config.eos_token"
+    return text

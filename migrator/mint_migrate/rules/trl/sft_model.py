@@ -225,10 +225,11 @@ def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
         call = ledger.call_of(value.call)
     else:
         binding = ledger.binding_of(value.name, scope, before) if value.name is not None else None
-        number = binding.value.call if binding is not None and binding.value is not None else None
-        if number is None:
+        bound = binding.value if binding is not None and binding.value is not None else value
+        made = ledger.returned_call(bound) if bound.call is None else ledger.call_of(bound.call)
+        if made is None:
             raise Blocked("MM230", f"where the LoRA configuration `{value.text}` comes from cannot be seen")
-        call = ledger.call_of(number)
+        call = made
     canonical = ledger.tables.canonical(call.qualified)
     if canonical != "peft.LoraConfig":
         raise Blocked("MM208", f"`{canonical}` has no counterpart: MinT trains LoRA adapters", call.found)
@@ -333,6 +334,10 @@ def _replace_lora(ledger: Ledger, plan: ModelPlan, call: Call, value: Value) -> 
     Raises:
         Blocked: the name is also bound to something that is neither this configuration nor None.
     """
+    if value.maker is not None and value.call is None:
+        ledger.replace_expression(call.found.span, plan.rank)
+        plan.rank = value.text
+        return
     if value.call is not None or not call.is_statement or call.target is None:
         return
     taken = {name for scope in ledger.facts.scopes for name in scope.names}

@@ -17,6 +17,7 @@ from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.sft_config import (
     CONFIG_CLASSES,
     ConfigPlan,
+    factor,
     namespace,
     open_config,
     plan_batch,
@@ -152,18 +153,17 @@ def _config_call(
     argument = arguments.get("args")
     if argument is None or argument.value.literal == "None":
         return None, None
-    number = argument.value.call
-    if number is None and argument.value.name is not None:
-        binding = ledger.binding_of(argument.value.name, trainer.scope, trainer.statement)
-        if binding is not None and binding.value is not None:
-            number = binding.value.call
-    if number is None:
+    value = argument.value
+    if value.call is None and value.name is not None:
+        binding = ledger.binding_of(value.name, trainer.scope, trainer.statement)
+        value = binding.value if binding is not None and binding.value is not None else value
+    call = ledger.returned_call(value) if value.call is None else ledger.call_of(value.call)
+    if call is None:
         raise Blocked(
             "MM292",
             f"where the configuration `{argument.value.text}` is made cannot be seen",
             argument.found,
         )
-    call = ledger.call_of(number)
     canonical = ledger.tables.canonical(call.qualified)
     if canonical not in CONFIG_CLASSES:
         raise Blocked("MM292", f"`{canonical}` is not a configuration of `SFTTrainer`", argument.found)
@@ -255,8 +255,8 @@ def _check_config_uses(plan: SftPlan) -> None:
 
 
 def _config_variable(plan: SftPlan) -> str | None:
-    call = plan.config.call
-    return call.target if call is not None and call.is_statement else None
+    argument = plan.arguments.get("args")
+    return argument.value.name if argument is not None else None
 
 
 def _scale_learning_rate(plan: SftPlan) -> None:
@@ -266,7 +266,7 @@ def _scale_learning_rate(plan: SftPlan) -> None:
     ledger, config = plan.ledger, plan.config
     text = config.text("learning_rate") or config.default("learning_rate") or "2e-5"
     if ledger.options.scale_lr:
-        config.put("learning_rate", f"{LORA_LR_RATIO} * {text}", trailing="# full fine-tuning used a tenth")
+        config.put("learning_rate", f"{LORA_LR_RATIO} * {factor(text)}", trailing="# full fine-tuning used a tenth")
         note = f"scaled by {LORA_LR_RATIO} for LoRA, as asked with --scale-lr"
     else:
         note = (
@@ -295,6 +295,12 @@ def _place_config(plan: SftPlan, call: Call | None, value: Value | None) -> None
         plan.config_name = value.text if value is not None else call.target
         _drop_splatted(plan, call)
         return
+    if call is not None and value is not None and value.call is None:
+        ledger.replace_expression(call.found.span, text)
+        if value.name is not None:
+            plan.config_name = value.text
+            return
+        text = value.text
     taken = {name for scope in ledger.facts.scopes for name in scope.names}
     plan.config_name = next(name for name in ("config", "training_config", "sft_config") if name not in taken)
     plan.config_text = f"{plan.config_name} = {text}\n"

@@ -47,7 +47,7 @@ def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
     elif is_after and use.chain == "state.log_history" and context is not None:
         _history(ledger, use, context)
         return False
-    elif use.chain in CONSTANTS and not _is_compound(ledger, use.statement):
+    elif use.chain in CONSTANTS and _is_replaceable(ledger, use.statement):
         text = CONSTANTS[use.chain]
         ledger.exact(use.found, _row(ledger, use), text, "a MinT script runs in one process")
         _arguments(ledger, use, Fidelity.EXACT, None, "")
@@ -68,8 +68,11 @@ def _row(ledger: Ledger, use: Use) -> Row | None:
     return found
 
 
-def _is_compound(ledger: Ledger, statement: Span) -> bool:
-    return any(item.span == statement and item.is_compound for item in ledger.facts.statements)
+def _is_replaceable(ledger: Ledger, statement: Span) -> bool:
+    """Say whether an expression of the statement can be replaced: not in the headers of most compound ones."""
+    if not any(item.span == statement and item.is_compound for item in ledger.facts.statements):
+        return True
+    return ledger.text_of(statement).startswith(("if", "elif", "while"))
 
 
 def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
@@ -154,13 +157,16 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
 
 def _by_row(ledger: Ledger, use: Use) -> None:
     row = _row(ledger, use)
-    if row is not None and row.fidelity in {Fidelity.DROPPED, Fidelity.EXACT} and use.is_statement and use.target is None:
+    if row is not None and row.fidelity is Fidelity.DROPPED and use.is_statement and use.target is None:
         ledger.decide(use.found, row.fidelity, row=row, code=row.code, target=row.to, note=row.note)
         _arguments(ledger, use, row.fidelity, row.code, row.note)
         ledger.remove_statement(use.statement)
         return
     code = row.code if row is not None and row.code is not None else "MM230"
-    note = row.note if row is not None and row.note else f"there is no `{use.root}` any more"
+    is_converted = row is not None and row.fidelity is Fidelity.EXACT
+    note = f"there is no `{use.root}` any more"
+    if row is not None and row.note and not is_converted:
+        note = row.note
     ledger.manual(use.found, code, note, row)
     _arguments(ledger, use, Fidelity.MANUAL, code, note)
     ledger.mark_broken(use.statement, code, note)
