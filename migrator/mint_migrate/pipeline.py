@@ -11,7 +11,7 @@ from mint_migrate.detect import mentions_source_package
 from mint_migrate.model.facts import Facts
 from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
 from mint_migrate.model.plan import Decision
-from mint_migrate.model.script import Plan
+from mint_migrate.model.script import Edit, Plan
 from mint_migrate.model.source import Options, Source, Span
 from mint_migrate.plan.build import build_plan
 from mint_migrate.suppress import Suppressions, suppressions
@@ -68,7 +68,28 @@ def _suppress(plan: Plan, accepted: Suppressions) -> Plan:
             return decision
         return replace(decision, suppressed=True)
 
-    return replace(plan, decisions=tuple(mark(decision) for decision in plan.decisions))
+    decisions = tuple(mark(decision) for decision in plan.decisions)
+    edits = tuple(_without_accepted(edit, decisions) for edit in plan.edits)
+    return replace(plan, decisions=decisions, edits=edits)
+
+
+def _without_accepted(edit: Edit, decisions: tuple[Decision, ...]) -> Edit:
+    """Take the markers of accepted outcomes off a statement that stays."""
+    if edit.text is None:
+        return edit
+    open_markers = [
+        (f"# TODO[mint-migrate {item.code}]", item.note) for item in decisions if not item.suppressed
+    ]
+    accepted = [
+        (f"# TODO[mint-migrate {item.code}]", item.note) for item in decisions if item.suppressed
+    ]
+    comments = tuple(
+        comment
+        for comment in edit.comments
+        if not any(comment.startswith(start) and comment.endswith(note) for start, note in accepted)
+        or any(comment.startswith(start) and comment.endswith(note) for start, note in open_markers)
+    )
+    return replace(edit, comments=comments)
 
 
 def _no_framework(source: Source) -> Skipped:

@@ -126,3 +126,12 @@ def test_pages_say_nothing_of_this_machine():
     private = re.compile(r"/work/|/home/|/root/|/tmp/bash|localhost:\d{4,}")
     found = [identifier(page) for page in PAGES if private.search(page.read_text("utf-8"))]
     assert found == []
+
+
+def test_tests_that_the_pages_name_exist():
+    pages = "".join(page.read_text(encoding="utf-8") for page in HAND_WRITTEN)
+    named = set(re.findall(r"`(test_\w+)`", pages))
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    known = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    assert named
+    assert [name for name in sorted(named - known) if f"def {name}(" not in code] == []

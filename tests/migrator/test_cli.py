@@ -23,7 +23,7 @@ from trl import SFTConfig, SFTTrainer
 
 rows = [{"text": "one"}]
 args = SFTConfig(output_dir="out", learning_rate=2e-4, max_length=64)
-lora = LoraConfig(r=16, lora_alpha=32)
+lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear")
 trainer = SFTTrainer("Qwen/Qwen3-0.6B", args=args, train_dataset=rows, peft_config=lora)
 trainer.train()
 """

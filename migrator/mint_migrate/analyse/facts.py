@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import ast
-from typing import TypeGuard
 
 from mint_migrate.analyse.columns import column_evidence, function_facts, function_results
+from mint_migrate.analyse.nodes import (
+    deleted_names,
+    dictionary_pairs,
+    header,
+    import_end,
+    in_order,
+    is_one_call,
+    loaded_names,
+    own_function,
+    stored_names,
+)
 from mint_migrate.analyse.objects import ObjectTracker
 from mint_migrate.analyse.scopes import Bound, ModuleScopes, ScopeInfo, dotted
 from mint_migrate.analyse.text import SourceText, literal_repr, standalone
@@ -23,8 +33,6 @@ from mint_migrate.model.facts import (
 )
 from mint_migrate.model.plan import Found, Kind
 from mint_migrate.model.source import Span
-
-Place = ast.expr | ast.keyword
 
 COMPOUND = (
     ast.FunctionDef,
@@ -53,7 +61,7 @@ class _Collector:
         self.source = SourceText(text)
         self.scopes = ModuleScopes(tree)
         self.call_numbers: dict[ast.Call, int] = {}
-        self.nodes = list(_in_order(tree))
+        self.nodes = list(in_order(tree))
         for node in self.nodes:
             if isinstance(node, ast.Call) and self._source_name(node) is not None:
                 self.call_numbers[node] = len(self.call_numbers)
@@ -77,6 +85,7 @@ class _Collector:
             attributes_read=self._attributes(written=False),
             attributes_written=self._attributes(written=True),
             references=tuple(self._references()),
+            handlers=tuple(self._handlers()),
             docstring=self._docstring(),
             import_end=import_end(self.tree),
             text=self.source.text,
@@ -231,7 +240,7 @@ class _Collector:
         found = self.scopes.lookup(value.id, self.scopes.scope_of[node])
         if found is None or len(found[1]) != 1 or found[0] is not self.scopes.scope_of[node]:
             return None
-        pairs = _dictionary_pairs(found[1][0].value)
+        pairs = dictionary_pairs(found[1][0].value)
         if pairs is None:
             return None
         arguments = []
@@ -263,8 +272,8 @@ class _Collector:
             literal=literal_repr(inner),
             name=dotted(inner),
             call=self.call_numbers.get(inner) if isinstance(inner, ast.Call) else None,
-            maker=_own_function(inner),
-            loads=tuple(sorted(_loaded_names(inner))),
+            maker=own_function(inner),
+            loads=tuple(sorted(loaded_names(inner))),
         )
 
     def _uses(self, tracker: ObjectTracker) -> list[Use]:
@@ -331,11 +340,11 @@ class _Collector:
             if not isinstance(node, ast.stmt):
                 continue
             is_compound = isinstance(node, COMPOUND)
-            parts = _header(node) if is_compound else [node]
+            parts = header(node) if is_compound else [node]
             binds, loads = set[str](), set[str]()
             for part in parts:
-                loads |= _loaded_names(part)
-                binds |= _stored_names(part)
+                loads |= loaded_names(part)
+                binds |= stored_names(part)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 binds.add(node.name)
             statements.append(
@@ -345,7 +354,7 @@ class _Collector:
                     is_compound=is_compound,
                     binds=tuple(sorted(binds)),
                     loads=tuple(sorted(loads)),
-                    deletes=_deleted_names(node),
+                    deletes=deleted_names(node),
                 )
             )
         return statements
@@ -386,7 +395,7 @@ class _Collector:
             if not isinstance(node, ast.FunctionDef):
                 continue
             results = function_results(node)
-            number = self.call_numbers.get(results[0]) if _is_one_call(results) else None
+            number = self.call_numbers.get(results[0]) if is_one_call(results) else None
             if number is not None:
                 found.append((node.name, number))
         return tuple(found)
@@ -416,107 +425,21 @@ class _Collector:
                 found.append((qualified, self.source.span(self.scopes.statement_of[node])))
         return found
 
+    def _handlers(self) -> list[tuple[Span, Span]]:
+        found = []
+        for node in self.nodes:
+            if isinstance(node, ast.Try | ast.TryStar):
+                first, last = self.source.span(node.body[0]), self.source.span(node.body[-1])
+                body = Span(
+                    line=first.line,
+                    column=first.column,
+                    end_line=last.end_line,
+                    end_column=last.end_column,
+                )
+                found += [(body, self.source.span(handler)) for handler in node.handlers]
+        return found
+
     def _docstring(self) -> Span | None:
         if ast.get_docstring(self.tree, clean=False) is None:
             return None
         return self.source.span(self.tree.body[0])
-
-
-def _in_order(tree: ast.AST) -> list[ast.AST]:
-    """Return every node in source order, parents first."""
-    found: list[ast.AST] = []
-    stack: list[ast.AST] = [tree]
-    while stack:
-        node = stack.pop()
-        found.append(node)
-        stack.extend(reversed(list(ast.iter_child_nodes(node))))
-    return found
-
-
-def _dictionary_pairs(value: ast.expr | None) -> list[tuple[str, ast.expr, Place]] | None:
-    """Return (key, value, place) of `{...}` or `dict(...)` with plain keys, else None."""
-    if isinstance(value, ast.Dict):
-        pairs: list[tuple[str, ast.expr, Place]] = []
-        for key, item in zip(value.keys, value.values, strict=True):
-            if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
-                return None
-            pairs.append((key.value, item, key))
-        return pairs
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
-        if value.args or any(keyword.arg is None for keyword in value.keywords):
-            return None
-        return [(keyword.arg or "", keyword.value, keyword) for keyword in value.keywords]
-    return None
-
-
-def _is_one_call(results: list[ast.expr]) -> TypeGuard[list[ast.Call]]:
-    return len(results) == 1 and isinstance(results[0], ast.Call)
-
-
-def _own_function(node: ast.expr) -> str | None:
-    """Return the name in `name(...)` or `self.name(...)`."""
-    name = dotted(node.func) if isinstance(node, ast.Call) else None
-    return None if name is None else name.removeprefix("self.")
-
-
-def _header(node: ast.AST) -> list[ast.AST]:
-    """Return the parts of a compound statement that are not in its bodies."""
-    return [
-        child
-        for child in ast.iter_child_nodes(node)
-        if not isinstance(child, ast.stmt | ast.excepthandler | ast.match_case)
-    ]
-
-
-def _loaded_names(node: ast.AST) -> set[str]:
-    names: set[str] = set()
-    for child in ast.walk(node):
-        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load):
-            names.add(child.id)
-        elif isinstance(child, ast.Attribute):
-            name = dotted(child)
-            if name is not None and name.startswith("self."):
-                names.add(name)
-    return names
-
-
-def _deleted_names(node: ast.stmt) -> tuple[str, ...]:
-    """Return the names a `del` statement deletes; none where it deletes items or attributes too."""
-    if not isinstance(node, ast.Delete):
-        return ()
-    names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return tuple(names) if len(names) == len(node.targets) else ()
-
-
-def _stored_names(node: ast.AST) -> set[str]:
-    names: set[str] = set()
-    for child in ast.walk(node):
-        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-            names.add(child.id)
-        elif isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
-            name = dotted(child)
-            if name is not None:
-                names.add(name)
-    return names
-
-
-def import_end(tree: ast.Module) -> int:
-    """Return the line after which definitions may be inserted: behind the module's first imports."""
-    line = 0
-    for index, node in enumerate(tree.body):
-        is_docstring = (
-            index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        )
-        if isinstance(node, ast.Import | ast.ImportFrom) or is_docstring:
-            line = node.end_lineno or node.lineno
-        elif isinstance(node, ast.Try) and all(
-            isinstance(item, ast.Import | ast.ImportFrom) for item in node.body
-        ):
-            line = node.end_lineno or node.lineno
-        elif line and not isinstance(node, ast.Expr | ast.Assign | ast.If):
-            break
-        elif not any(
-            isinstance(later, ast.Import | ast.ImportFrom) for later in tree.body[index + 1 :]
-        ):
-            break
-    return line

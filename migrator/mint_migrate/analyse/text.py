@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from typing import Protocol
 
@@ -111,6 +112,22 @@ def source_lines(text: str) -> list[str]:
     lines = [f"{line}\n" for line in text.split("\n")]
     lines[-1] = lines[-1][:-1]
     return lines
+
+
+def count_mentions(text: str, name: str) -> int:
+    """Count how often a statement, or the header of a compound one, reads `x` or `self.x`."""
+    node = ast.parse(re.sub(r"\Aelif\b", "if", text)).body[0]
+    is_compound = hasattr(node, "body")
+    parts = [
+        child
+        for child in ast.iter_child_nodes(node)
+        if not (is_compound and isinstance(child, ast.stmt | ast.excepthandler | ast.match_case))
+    ]
+    return sum(
+        isinstance(child, ast.Name | ast.Attribute) and ast.unparse(child) == name
+        for part in parts
+        for child in ast.walk(part)
+    )
 
 
 def _read_comments(text: str) -> list[tuple[int, tuple[int, str]]]:

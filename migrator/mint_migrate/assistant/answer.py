@@ -128,7 +128,7 @@ def _by_only_word(question: str, tables: Tables) -> list[Entry]:
     said = [word for word in re.findall(r"[A-Za-z]\w*", question) if words(word)]
     if len(said) != 1:
         return []
-    return []
+    return [row_entry(name, tables) for name in symbols.rows_named(said[0], tables)]
 
 
 def _subject(question: str, index: Index, tables: Tables) -> list[Entry]:

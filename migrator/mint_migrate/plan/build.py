@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from dataclasses import replace
 
-from mint_migrate.analyse.scopes import dotted
 from mint_migrate.model.facts import Call, Facts, Statement
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.script import Edit, Plan, SftScript
@@ -239,16 +236,8 @@ def _loads_only_in_expression_edits(ledger: Ledger, statement: Statement, name: 
     rooted = [
         use for use in ledger.facts.uses if use.root == name and use.statement == statement.span
     ]
-    mentions = _mentions(ledger.text_of(statement.span), name)
+    mentions = ledger.mentions(statement.span, name)
     return len(rooted) == mentions and all(use.found.span in ledger.edits for use in rooted)
-
-
-def _mentions(text: str, name: str) -> int:
-    """Count how often a statement, or the header of a compound one, reads a name."""
-    node = ast.parse(re.sub(r"\Aelif\b", "if", text)).body[0]
-    is_compound = hasattr(node, "body")
-    parts = [item for item in ast.iter_child_nodes(node) if not (is_compound and isinstance(item, ast.stmt))]
-    return sum(dotted(item) == name for part in parts for item in ast.walk(part) if isinstance(item, ast.expr))
 
 
 def _decide_imports(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
@@ -294,7 +283,8 @@ def _summary(ledger: Ledger, trainer: Call) -> tuple[str, ...]:
     """Return the sentences of the module docstring."""
     lines = []
     seen: set[tuple[str, str]] = set()
-    for line, code, sentence in sorted(ledger.differences):
+    listed = [(found.span.line, code, sentence) for found, code, sentence in ledger.differences]
+    for line, code, sentence in sorted(listed):
         if (code, sentence) not in seen:
             seen.add((code, sentence))
             lines.append(f"line {line}, {code}: {sentence}")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from mint_migrate.rewrite.statements import Node
+from mint_migrate.rewrite.aliases import without_names
+from mint_migrate.rewrite.statements import Node, merge_lines
 
 
 def add_imports(nodes: Sequence[Node], wanted: Sequence[str], start: int) -> list[Node]:
@@ -19,12 +20,45 @@ def add_imports(nodes: Sequence[Node], wanted: Sequence[str], start: int) -> lis
         start: index of the first statement that may be preceded by an import (behind the docstring and
             `__future__` imports).
     """
-    result = list(nodes)
-    have = {cst.Module(body=[]).code_for_node(item) for node in nodes for item in _single_imports(node)}
-    for text in sorted(wanted, key=_key):
-        if text not in have:
-            result = _insert(result, text, start)
+    end = start
+    while end < len(nodes) and _import_text(nodes[end]) is not None:
+        end += 1
+    have = {_code(item) for node in nodes[start:end] for item in _single_imports(node)}
+    missing = [text for text in sorted(wanted, key=_key) if text not in have]
+    result = [*nodes[:end], *_without_later(nodes[end:], frozenset(missing))]
+    for text in missing:
+        result = _insert(result, text, start)
     return result
+
+
+def _code(node: cst.CSTNode) -> str:
+    return cst.Module(body=[]).code_for_node(node)
+
+
+def _without_later(nodes: Sequence[Node], texts: frozenset[str]) -> list[Node]:
+    """Return statements without imports that now stand at the top of the module."""
+    result: list[Node] = []
+    pending: list[cst.EmptyLine] = []
+    for node in nodes:
+        kept = _less(node, texts)
+        if kept is None:
+            pending = merge_lines(pending, list(node.leading_lines))
+            continue
+        if pending:
+            kept = kept.with_changes(leading_lines=merge_lines(pending, list(kept.leading_lines)))
+            pending = []
+        result.append(kept)
+    return result
+
+
+def _less(node: Node, texts: frozenset[str]) -> Node | None:
+    if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1:
+        return node
+    names = {item.split()[-1] for item in map(_code, _single_imports(node)) if item in texts}
+    if not names:
+        return node
+    statement = without_names(node.body[0], names)
+    return None if statement is None else node.with_changes(body=[statement])
 
 
 def _single_imports(node: Node) -> list[cst.CSTNode]:

@@ -79,7 +79,7 @@ class Rewriter:
         if isinstance(node, cst.SimpleStatementLine):
             if not inside:
                 return self._imports(group, node)
-            return self._simple(span, node, [*inside, *self._as_edits(group, node, inside)])
+            return self._simple(group, node, [*inside, *self._as_edits(group, node, inside)])
         whole = next((edit for edit in inside if edit.span == first and edit.is_statement), None)
         if whole is not None and whole.text is None:
             return [], [*_lines(node), *comment_lines(whole.comments)]
@@ -125,9 +125,14 @@ class Rewriter:
         return found
 
     def _simple(
-        self, span: Span, node: cst.SimpleStatementLine, edits: list[Edit]
+        self, group: Sequence[ast.stmt], node: cst.SimpleStatementLine, edits: list[Edit]
     ) -> tuple[list[Node], list[cst.EmptyLine]]:
-        text = splice(self.source, span, edits)
+        spans = [self.source.span(statement) for statement in group]
+        pieces = [
+            splice(self.source, span, [edit for edit in edits if contains(span, edit.span)])
+            for span in spans
+        ]
+        text = "\n".join(piece for piece in pieces if piece)
         comments = [line for edit in edits for line in edit.comments]
         lines = [*node.leading_lines, *comment_lines(comments)]
         new = [item for item in cst.parse_module(text).body if not _is_empty(item)]
@@ -164,20 +169,23 @@ class Rewriter:
         return node.with_changes(**changes) if changes else node
 
     def _test(self, statement: ast.stmt, node: cst.BaseCompoundStatement) -> dict[str, object]:
-        """Return the new condition of an `if` or `while`, if an expression in it is edited."""
-        if not isinstance(statement, ast.If | ast.While) or not isinstance(node, cst.If | cst.While):
+        """Return the new condition of an `if` or `while`, or what a `for` runs over, if it is edited."""
+        if isinstance(statement, ast.If | ast.While) and isinstance(node, cst.If | cst.While):
+            attribute, old, span = "test", node.test, self.source.span(statement.test)
+        elif isinstance(statement, ast.For | ast.AsyncFor) and isinstance(node, cst.For):
+            attribute, old, span = "iter", node.iter, self.source.span(statement.iter)
+        else:
             return {}
-        span = self.source.span(statement.test)
         inside = [
             edit for edit in self.edits if not edit.is_statement and contains(span, edit.span)
         ]
         if not inside:
             return {}
         text = splice(self.source, span, inside)
-        test = cst.parse_expression(f"({text})" if "\n" in text else text)
-        if node.test.lpar:
-            test = test.with_changes(lpar=node.test.lpar, rpar=node.test.rpar)
-        return {"test": test}
+        new = cst.parse_expression(f"({text})" if "\n" in text else text)
+        if old.lpar:
+            new = new.with_changes(lpar=old.lpar, rpar=old.rpar)
+        return {attribute: new}
 
     def _suite(self, statements: Sequence[ast.stmt], part: cst.CSTNode) -> cst.CSTNode:
         """Rewrite a body, an `else`, or an `elif` that `ast` nests."""
@@ -243,8 +251,7 @@ def splice(source: SourceText, span: Span, edits: Sequence[Edit]) -> str:
         pieces.append(edit.text or "")
         at = (edit.span.end_line, edit.span.end_column)
     pieces.append(source.at_margin(_range(at, (span.end_line, span.end_column)), indent))
-    text = "".join(pieces).strip()
-    return "" if not text.strip("; \n") else text.strip("; ")
+    return "".join(pieces).strip()
 
 
 def _range(start: tuple[int, int], end: tuple[int, int]) -> Span:

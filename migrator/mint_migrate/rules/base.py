@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from mint_migrate.analyse.text import SourceText
+from mint_migrate.analyse.text import SourceText, count_mentions
 from mint_migrate.model.facts import Argument, Binding, Call, Facts, Use, Value
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.script import Edit
@@ -40,8 +40,8 @@ class Ledger:
     broken: dict[Span, tuple[str, str]] = field(default_factory=dict)
     """Statements that become comments, with code and reason."""
     notices: list[str] = field(default_factory=list)
-    differences: list[tuple[int, str, str]] = field(default_factory=list)
-    """(line, code, sentence) for the docstring of the result."""
+    differences: list[tuple[Found, str, str]] = field(default_factory=list)
+    """(thing, code, sentence) for the docstring of the result."""
 
     def decide(
         self,
@@ -112,6 +112,26 @@ class Ledger:
         """Return the source calls that lie within *span*."""
         return [call for call in self.facts.calls if contains(span, call.found.span)]
 
+    def check_splat(self, call: Call, argument: Argument) -> None:
+        """The dictionary behind `**name` must reach the call as it was written.
+
+        Raises:
+            Blocked: a statement between the two mentions it and may change it.
+        """
+        name = argument.splat
+        if name is None:
+            return
+        binding = self.binding_of(name, call.scope, call.statement)
+        for statement in self.facts.statements:
+            if binding is None or name not in statement.loads or statement.span == call.statement:
+                continue
+            if binding.statement < statement.span < call.statement:
+                raise Blocked(
+                    "MM291",
+                    f"`{name}` may be changed on line {statement.span.line}; write its keys out as keywords",
+                    argument.found,
+                )
+
     def remove_statement(self, span: Span) -> None:
         """Take a statement out of the result."""
         if span not in self.edits:
@@ -158,9 +178,13 @@ class Ledger:
         """Return the user's text of *span*, moved to the left margin."""
         return SourceText(self.facts.text).at_margin(span, span.column - 1)
 
+    def mentions(self, statement: Span, name: str) -> int:
+        """Count how often a statement, or the header of a compound one, reads a name."""
+        return count_mentions(self.text_of(statement), name)
+
     def differ(self, found: Found, code: str, sentence: str, place: Span | None = None) -> None:
         """Note a difference for the docstring of the result, and above the statement where it acts."""
-        self.differences.append((found.span.line, code, sentence))
+        self.differences.append((found, code, sentence))
         if place is not None:
             self.remarks.setdefault(place, []).append(f"# approximate ({code}): {sentence}")
 

@@ -92,7 +92,17 @@ def decide_import(ledger: Ledger, item: ImportedName, kept: bool) -> None:
         ledger.manual(item.found, "MM291", "a star import hides which names are used", row)
     elif kept:
         ledger.exact(item.found, row, KEPT)
-    elif row is None and item.qualified.split(".", 1)[0] != "transformers" and "." in item.qualified:
+    elif row is None and not _is_understood(ledger, item):
         ledger.manual(item.found, "MM290", f"`{item.qualified}` is not in the tables")
     else:
         ledger.exact(item.found, row, "no longer imported")
+
+
+def _is_understood(ledger: Ledger, item: ImportedName) -> bool:
+    """Say whether an imported name without a row of its own is a package, or a module whose contents were used."""
+    root, _, rest = item.qualified.partition(".")
+    return (
+        not rest
+        or root == "transformers"
+        or any(call.qualified.startswith(f"{item.qualified}.") for call in ledger.facts.calls)
+    )

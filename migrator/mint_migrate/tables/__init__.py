@@ -1,1 +1,1 @@
-"""The mapping tables: rows, loaded from a compiled index; YAML and its schema only when they are built."""
+"""The mapping tables: rows from a compiled index; YAML and its schema only when it is built."""

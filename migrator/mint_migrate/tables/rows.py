@@ -13,7 +13,7 @@ class Row:
     """What becomes of one name of a source framework in some range of its releases."""
 
     id: str
-    """Qualified name of the field, argument, class, function or method: `trl.SFTConfig.max_length`."""
+    """Qualified name of the field, argument, class or method: `trl.SFTConfig.max_length`."""
     since: str | None
     """First release that has it; None: since the first one recorded."""
     until: str | None
@@ -28,7 +28,7 @@ class Row:
     transform: str
     """How: one of `TRANSFORMS`."""
     neutral: tuple[str, ...]
-    """Python literals with which the option does nothing; such a use is exact whatever `fidelity` says."""
+    """Python literals with which the option does nothing; such a use is always exact."""
     unit: str
     note: str
     pitfall: str

@@ -55,7 +55,14 @@ def start(folder: Path, script: str, *args: str) -> subprocess.Popen:
     """Start `run` on a script as a process of its own."""
     (folder / "script.py").write_text(script)
     command = [sys.executable, "-c", DRIVER, "script.py", f"{NAME}={tiny_folder()}", *args]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # A suite started in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def announced(folder: Path) -> dict:
@@ -123,12 +130,15 @@ def test_exit_status_of_the_script_is_passed_on(tmp_path, body, status, runtime,
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_server_and_script_end_with_the_command_however_it_ends(tmp_path, signum):
     process = start(tmp_path, ANNOUNCE, "600")
-    told = announced(tmp_path)
-    assert answers(told["url"])
-    process.send_signal(signum)
-    if signum == signal.SIGINT:  # a terminal sends it to the whole foreground group
-        os.kill(told["pid"], signum)
-    process.communicate(timeout=WAIT_S)
+    try:
+        told = announced(tmp_path)
+        assert answers(told["url"])
+        process.send_signal(signum)
+        if signum == signal.SIGINT:  # a terminal sends it to the whole foreground group
+            os.kill(told["pid"], signum)
+        process.communicate(timeout=WAIT_S)
+    finally:
+        process.kill()
     assert process.returncode in {128 + signum, -signum}
     assert gone(told["url"], told["pid"])
 

@@ -47,8 +47,14 @@ RENAMED = {
     "per_device_eval_batch_size": "eval_batch_size",
 }
 
+OLDER_NAMES = {
+    "per_gpu_train_batch_size": "per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
+}
+
 DECIDED_ELSEWHERE = frozenset(
     {
+        "optim",
         "lr_scheduler_type",
         "lr_scheduler_kwargs",
         "eval_strategy",
@@ -209,6 +215,8 @@ def open_config(ledger: Ledger, call: Call | None, train_statement: Span) -> Con
                 f"`{argument.found.source_text}` hides which options are set; write them out as keywords",
                 argument.found,
             )
+        if call is not None:
+            ledger.check_splat(call, argument)
         name = argument.keyword
         if name is None:
             if argument.index >= len(POSITIONAL):
@@ -217,6 +225,9 @@ def open_config(ledger: Ledger, call: Call | None, train_statement: Span) -> Con
         if name in arguments:
             raise Blocked("MM291", f"`{name}` is given twice", argument.found)
         arguments[name] = argument
+    for old, new in OLDER_NAMES.items():
+        if old in arguments and new not in arguments and arguments[old].value.literal != "None":
+            arguments[new] = arguments.pop(old)
     is_named = call is not None and call.is_statement and call.target is not None
     place = call.statement if call is not None and is_named else train_statement
     return ConfigPlan(ledger=ledger, call=call, place=place, arguments=arguments)
@@ -236,8 +247,14 @@ def plan_plain_fields(config: ConfigPlan, read_elsewhere: frozenset[str]) -> Non
         if name in CARRIED:
             if name == "max_length" and argument.value.literal == "None":
                 config.exact(name, "no truncation")
+            elif name == "max_grad_norm" and argument.value.literal == "None":
+                config.put(name, "0.0")
+                config.exact(name, "config.max_grad_norm", "0 means no clipping, as None did")
             else:
                 config.keep(name)
+            continue
+        if name == "average_tokens_across_devices" and ledger.options.num_processes == 1:
+            config.exact(name, "build_batch()", "there is one process")
             continue
         fidelity = ledger.by_row(argument, config.row(name))
         if fidelity is Fidelity.MANUAL:

@@ -6,6 +6,8 @@ result says what happens to them; where it does not, the result looks at run tim
 
 from __future__ import annotations
 
+import re
+
 from mint_migrate.model.facts import Argument, FunctionFact
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.script import DataScript
@@ -13,6 +15,8 @@ from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.trl.sft_config import ConfigPlan
 
 Facts = dict[str, str | bool | int | None]
+
+STREAMING = re.compile(r"\bstreaming\s*=\s*True\b")
 
 CHAT = {
     "apply_chat_template": "ids",
@@ -29,6 +33,8 @@ def plan_data(
     Raises:
         Blocked: a choice the loop depends on is not a literal.
     """
+    if STREAMING.search(ledger.facts.text):
+        raise Blocked("MM503", "the data set is streamed; the loop needs its length, so load it whole")
     kind = _format(ledger, config, trainer, facts)
     text_field = _text_field(config, trainer)
     completion_only = _completion_only(config, facts)

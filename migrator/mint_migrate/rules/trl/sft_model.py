@@ -35,6 +35,8 @@ class ModelPlan:
     calls: list[Call] = field(default_factory=list)
     """Calls that made the model; their statements go."""
     variables: list[tuple[str, int]] = field(default_factory=list)
+    loads: list[tuple[str, int, Span]] = field(default_factory=list)
+    """(name, scope, statement) of what the model's name is made of, where it was read."""
 
 
 def plan_model(ledger: Ledger, value: Value, scope: int, before: Span) -> ModelPlan:
@@ -47,6 +49,7 @@ def plan_model(ledger: Ledger, value: Value, scope: int, before: Span) -> ModelP
     _follow(ledger, plan, value, scope, before, 0)
     if ledger.options.base_model is not None:
         plan.base_model = repr(ledger.options.base_model)
+        plan.loads.clear()
     _check_local_path(ledger, plan, value)
     return plan
 
@@ -130,6 +133,8 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
     elif last.startswith("prepare_model_for_"):
         inner = argument_named(call, "model") or _positional(call, 0)
     elif last == "from_pretrained" and canonical.startswith("transformers."):
+        if not canonical.endswith("ForCausalLM.from_pretrained"):
+            raise Blocked("MM201", f"`{canonical}` is not a causal language model", call.found)
         inner = argument_named(call, "pretrained_model_name_or_path") or _positional(call, 0)
         if inner is None or inner.star:
             raise Blocked("MM230", "the model's name is not among the arguments", call.found)
@@ -139,6 +144,7 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
             "create_lora_training_client(base_model=...)",
         )
         plan.base_model = inner.value.text
+        plan.loads += [(name, call.scope, call.statement) for name in inner.value.loads]
         return
     else:
         raise Blocked("MM201", f"a model from `{canonical}` has no conversion", call.found)
@@ -201,8 +207,7 @@ def plan_lora(
         return
     call = _lora_call(ledger, value, scope, before)
     plan.is_lora = True
-    arguments = _lora_arguments(call)
-    ledger.exact(call.found, ledger.tables.row(call.qualified), "create_lora_training_client(...)")
+    arguments = _lora_arguments(ledger, call)
     rank = arguments.get("r")
     plan.rank = rank.value.text if rank is not None else "8"
     if rank is not None:
@@ -217,7 +222,20 @@ def plan_lora(
                 ledger.mark(place, decision.code or "MM208", f"`{argument.found.source_text}`: {decision.note}")
             elif fidelity is Fidelity.APPROXIMATE:
                 ledger.differ(argument.found, decision.code or "", decision.note, place)
+    _decide_lora_call(ledger, call)
     _replace_lora(ledger, plan, call, value)
+
+
+def _decide_lora_call(ledger: Ledger, call: Call) -> None:
+    """The call itself differs where a default of peft's does, which no argument of it can say."""
+    row = ledger.tables.row(call.qualified)
+    target = "create_lora_training_client(...)"
+    own = [item for item in ledger.differences if item[0] == call.found]
+    if not own:
+        ledger.exact(call.found, row, target)
+        return
+    note = "; ".join(sentence for _, _, sentence in own)
+    ledger.decide(call.found, Fidelity.APPROXIMATE, row=row, code=own[0][1], target=target, note=note)
 
 
 def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
@@ -236,7 +254,7 @@ def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
     return call
 
 
-def _lora_arguments(call: Call) -> dict[str, Argument]:
+def _lora_arguments(ledger: Ledger, call: Call) -> dict[str, Argument]:
     arguments: dict[str, Argument] = {}
     for argument in call.arguments:
         if argument.star or argument.keyword is None:
@@ -245,6 +263,7 @@ def _lora_arguments(call: Call) -> dict[str, Argument]:
                 f"`{argument.found.source_text}` hides LoRA options; write them out as keywords",
                 argument.found,
             )
+        ledger.check_splat(call, argument)
         arguments[argument.keyword] = argument
     return arguments
 

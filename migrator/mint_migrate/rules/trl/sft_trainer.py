@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 
 from mint_migrate.model.facts import Argument, Call, Use, Value
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.model.script import DataScript, Names, Schedule, SftScript
+from mint_migrate.model.script import Names, SftScript
 from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger, contains
+from mint_migrate.rules.names import check_free
+from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.sft_config import (
     CONFIG_CLASSES,
@@ -80,6 +82,7 @@ def plan_sft(ledger: Ledger, trainer: Call, names: Names) -> tuple[SftScript, fr
         model=model,
     )
     _check_unchanged(plan)
+    _check_evaluation_rows(plan)
     script = _plan_script(plan)
     _check_config_uses(plan)
     _place_config(plan, config_call, config_value)
@@ -87,7 +90,9 @@ def plan_sft(ledger: Ledger, trainer: Call, names: Names) -> tuple[SftScript, fr
     if _plan_uses(plan, script):
         script = replace(script, evaluates_later=True)
     _write_call(plan, script)
-    return script, _imports(script)
+    needed = _imports(script)
+    check_free(ledger, trainer.scope, needed)
+    return script, needed
 
 
 def _bind(ledger: Ledger, trainer: Call) -> dict[str, Argument]:
@@ -100,6 +105,7 @@ def _bind(ledger: Ledger, trainer: Call) -> dict[str, Argument]:
                 f"`{argument.found.source_text}` hides what the trainer is given; write it out as keywords",
                 argument.found,
             )
+        ledger.check_splat(trainer, argument)
         name = argument.keyword
         if name is None:
             if argument.index >= len(POSITIONAL):
@@ -115,6 +121,9 @@ def _bind(ledger: Ledger, trainer: Call) -> dict[str, Argument]:
 def _train_use(ledger: Ledger, trainer: Call) -> Use:
     if trainer.target is None:
         raise Blocked("MM238", "the trainer is not bound to a name", trainer.found)
+    is_global = ledger.owner_of(trainer.target, trainer.scope) != trainer.scope
+    if is_global and not trainer.target.startswith("self."):
+        raise Blocked("MM238", f"`{trainer.target}` is a global variable of another scope", trainer.found)
     places = [
         call
         for call in ledger.facts.calls
@@ -180,16 +189,41 @@ def _old_config_arguments(config: ConfigPlan, arguments: dict[str, Argument]) ->
 def _check_unchanged(plan: SftPlan) -> None:
     """Arguments are evaluated where training starts: nothing they read may change on the way there."""
     ledger, trainer = plan.ledger, plan.trainer
-    loads = {name for argument in plan.arguments.values() for name in argument.value.loads}
+    since = {
+        (name, ledger.owner_of(name, trainer.scope)): trainer.statement
+        for argument in plan.arguments.values()
+        for name in argument.value.loads
+    }
+    for name, scope, place in plan.model.loads:
+        owner = ledger.owner_of(name, scope)
+        if owner != ledger.owner_of(name, trainer.scope):
+            raise Blocked(
+                "MM230", f"the model is loaded where `{name}` is known and trained where it is not", trainer.found
+            )
+        since.setdefault((name, owner), place)
+        since[(name, owner)] = min(since[(name, owner)], place)
     for binding in ledger.facts.bindings:
-        if binding.name not in loads or binding.scope != ledger.owner_of(binding.name, trainer.scope):
-            continue
-        if trainer.statement < binding.statement < plan.train_use.statement:
+        start = since.get((binding.name, binding.scope))
+        if start is not None and start < binding.statement < plan.train_use.statement:
             raise Blocked(
                 "MM238",
-                f"`{binding.name}` changes between the trainer's construction and `train()`",
+                f"`{binding.name}` changes between its use for the trainer and `train()`",
                 trainer.found,
             )
+
+
+def _check_evaluation_rows(plan: SftPlan) -> None:
+    argument = plan.arguments.get("eval_dataset")
+    if argument is None:
+        return
+    text = argument.value.text
+    if argument.value.name is not None:
+        binding = plan.ledger.binding_of(argument.value.name, plan.trainer.scope, plan.trainer.statement)
+        text = binding.value.text if binding is not None and binding.value is not None else text
+    if text.startswith(("{", "dict(")):
+        raise Blocked(
+            "MM233", "a dictionary of evaluation data sets is evaluated part by part, which is not converted", argument.found
+        )
 
 
 def _plan_script(plan: SftPlan) -> SftScript:
@@ -204,6 +238,7 @@ def _plan_script(plan: SftPlan) -> SftScript:
     config.need("output_dir", _default_output(plan))
     config.need("learning_rate")
     data = plan_data(ledger, config, plan.arguments, facts)
+    plan_optimizer(config)
     schedule = plan_schedule(config)
     return plan_loop(
         config,
@@ -339,11 +374,14 @@ def _decide_trainer(plan: SftPlan, script: SftScript) -> None:
             trainer.found, Fidelity.APPROXIMATE, row=row, code="MM204", target=f"{plan.names.train}()", note=note
         )
         ledger.differ(trainer.found, "MM204", note, plan.train_use.statement)
+    _drop_splatted(plan, trainer)
     targets = {
         "model": "create_lora_training_client(base_model=...)",
         "args": plan.config_name,
         "train_dataset": f"{plan.names.train}(train_dataset=...)",
-        "eval_dataset": f"{plan.names.train}(eval_dataset=...)",
+        "eval_dataset": f"{plan.names.train}(eval_dataset=...)"
+        if script.eval_dataset
+        else "nothing to do: no evaluation is asked for while training",
         "processing_class": f"{plan.names.train}(tokenizer=...)",
         "peft_config": "create_lora_training_client(rank=...)",
     }
@@ -482,14 +520,14 @@ def _write_call(plan: SftPlan, script: SftScript) -> None:
         f"    {plan.config_name},",
         f"    base_model={plan.model.base_model},",
         f"    rank={plan.model.rank},",
-        f"    train_dataset={_given(plan, 'train_dataset')},",
+        *_given(plan, "train_dataset"),
     ]
     if script.eval_dataset:
-        lines.append(f"    eval_dataset={_given(plan, 'eval_dataset')},")
+        lines += _given(plan, "eval_dataset")
     if script.tokenizer:
-        lines.append(f"    tokenizer={arguments['processing_class'].value.text},")
+        lines += _line("tokenizer", arguments["processing_class"])
     if script.data.format == "formatting_func":
-        lines.append(f"    formatting_func={arguments['formatting_func'].value.text},")
+        lines += _line("formatting_func", arguments["formatting_func"])
     if script.resume:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
     if plan.train_use.target is not None:
@@ -500,11 +538,18 @@ def _write_call(plan: SftPlan, script: SftScript) -> None:
     ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
 
 
-def _given(plan: SftPlan, name: str) -> str:
+def _line(name: str, argument: Argument) -> list[str]:
+    """Return the lines of one argument, with its comments."""
+    comments = [f"    {comment}" for comment in argument.comments]
+    trailing = f"  {argument.trailing}" if argument.trailing else ""
+    return [*comments, f"    {name}={argument.value.text},{trailing}"]
+
+
+def _given(plan: SftPlan, name: str) -> list[str]:
     argument = plan.arguments.get(name)
     if argument is None:
         raise Blocked("MM230", f"`SFTTrainer` is built without `{name}`", plan.trainer.found)
-    return argument.value.text
+    return _line(name, argument)
 
 
 def _resume_text(plan: SftPlan) -> str:

@@ -8,7 +8,7 @@ from mint_migrate.model.facts import Argument, Use
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.script import Edit, Names
 from mint_migrate.model.source import Span
-from mint_migrate.rules.base import Ledger
+from mint_migrate.rules.base import Ledger, contains
 from mint_migrate.tables.rows import Row
 
 SAVES = frozenset({"save_model", "save_pretrained", "model.save_pretrained", "_save"})
@@ -37,14 +37,19 @@ class AfterTraining:
 
 def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
     """Decide one use of a trainer or model; return whether it needs the `evaluate` function."""
-    is_after = context is not None and context.train_statement < use.statement
+    is_after = context is not None and _is_trained(ledger, use, context.train_statement)
     if context is not None and is_after and use.is_call and use.chain in SAVES and use.is_statement:
         _save(ledger, use, context)
         return False
     if context is not None and is_after and use.is_call and use.chain == "evaluate":
         if _evaluate(ledger, use, context):
             return True
-    elif is_after and use.chain == "state.log_history" and context is not None:
+    elif (
+        is_after
+        and context is not None
+        and use.chain == "state.log_history"
+        and _is_replaceable(ledger, use.statement)
+    ):
         _history(ledger, use, context)
         return False
     elif use.chain in CONSTANTS and _is_replaceable(ledger, use.statement):
@@ -55,6 +60,15 @@ def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
         return False
     _by_row(ledger, use)
     return False
+
+
+def _is_trained(ledger: Ledger, use: Use, train_statement: Span) -> bool:
+    """Say whether training is over where the object is used: below it, and not where it failed."""
+    failed = any(
+        contains(body, train_statement) and contains(handler, use.statement)
+        for body, handler in ledger.facts.handlers
+    )
+    return train_statement < use.statement and not failed
 
 
 def _row(ledger: Ledger, use: Use) -> Row | None:
@@ -72,7 +86,7 @@ def _is_replaceable(ledger: Ledger, statement: Span) -> bool:
     """Say whether an expression of the statement can be replaced: not in the headers of most compound ones."""
     if not any(item.span == statement and item.is_compound for item in ledger.facts.statements):
         return True
-    return ledger.text_of(statement).startswith(("if", "elif", "while"))
+    return ledger.text_of(statement).startswith(("if", "elif", "while", "for", "async for"))
 
 
 def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
@@ -136,7 +150,7 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
             dataset = argument.value.text
     if dataset is None or any(item.keyword not in {None, "eval_dataset"} for item in use.arguments):
         return False
-    if context.batched_formatting:
+    if context.batched_formatting or not _is_replaceable(ledger, use.statement):
         return False
     extra = f", {context.formatting_func}" if context.formatting_func else ""
     row = f"{context.names.tokenize}(row, {context.tokenizer}, {context.config}{extra})"

@@ -1,0 +1,111 @@
+"""Questions about single syntax nodes."""
+
+from __future__ import annotations
+
+import ast
+from typing import TypeGuard
+
+from mint_migrate.analyse.scopes import dotted
+
+Place = ast.expr | ast.keyword
+
+
+def in_order(tree: ast.AST) -> list[ast.AST]:
+    """Return every node in source order, parents first."""
+    found: list[ast.AST] = []
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        found.append(node)
+        stack.extend(reversed(list(ast.iter_child_nodes(node))))
+    return found
+
+
+def dictionary_pairs(value: ast.expr | None) -> list[tuple[str, ast.expr, Place]] | None:
+    """Return (key, value, place) of `{...}` or `dict(...)` with plain keys, else None."""
+    if isinstance(value, ast.Dict):
+        pairs: list[tuple[str, ast.expr, Place]] = []
+        for key, item in zip(value.keys, value.values, strict=True):
+            if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+                return None
+            pairs.append((key.value, item, key))
+        return pairs
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
+        if value.args or any(keyword.arg is None for keyword in value.keywords):
+            return None
+        return [(keyword.arg or "", keyword.value, keyword) for keyword in value.keywords]
+    return None
+
+
+def is_one_call(results: list[ast.expr]) -> TypeGuard[list[ast.Call]]:
+    """Say whether a function returns one call and nothing else."""
+    return len(results) == 1 and isinstance(results[0], ast.Call)
+
+
+def own_function(node: ast.expr) -> str | None:
+    """Return the name in `name(...)` or `self.name(...)`."""
+    name = dotted(node.func) if isinstance(node, ast.Call) else None
+    return None if name is None else name.removeprefix("self.")
+
+
+def header(node: ast.AST) -> list[ast.AST]:
+    """Return the parts of a compound statement that are not in its bodies."""
+    return [
+        child
+        for child in ast.iter_child_nodes(node)
+        if not isinstance(child, ast.stmt | ast.excepthandler | ast.match_case)
+    ]
+
+
+def loaded_names(node: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load):
+            names.add(child.id)
+        elif isinstance(child, ast.Attribute):
+            name = dotted(child)
+            if name is not None and name.startswith("self."):
+                names.add(name)
+    return names
+
+
+def deleted_names(node: ast.stmt) -> tuple[str, ...]:
+    """Return the names a `del` statement deletes; none where it deletes items or attributes too."""
+    if not isinstance(node, ast.Delete):
+        return ()
+    names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return tuple(names) if len(names) == len(node.targets) else ()
+
+
+def stored_names(node: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            names.add(child.id)
+        elif isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
+            name = dotted(child)
+            if name is not None:
+                names.add(name)
+    return names
+
+
+def import_end(tree: ast.Module) -> int:
+    """Return the line after which definitions may be inserted: behind the module's first imports."""
+    line = 0
+    for index, node in enumerate(tree.body):
+        is_docstring = (
+            index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        )
+        if isinstance(node, ast.Import | ast.ImportFrom) or is_docstring:
+            line = node.end_lineno or node.lineno
+        elif isinstance(node, ast.Try) and all(
+            isinstance(item, ast.Import | ast.ImportFrom) for item in node.body
+        ):
+            line = node.end_lineno or node.lineno
+        elif line and not isinstance(node, ast.Expr | ast.Assign | ast.If):
+            break
+        elif not any(
+            isinstance(later, ast.Import | ast.ImportFrom) for later in tree.body[index + 1 :]
+        ):
+            break
+    return line
