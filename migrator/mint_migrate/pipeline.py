@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mint_migrate.analyse.facts import collect
 from mint_migrate.check import check_output
-from mint_migrate.detect import mentions_source_package
+from mint_migrate.detect import defines_trainer, mentions_source_package
 from mint_migrate.model.facts import Facts
 from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
 from mint_migrate.model.plan import Decision
@@ -22,7 +22,7 @@ FRAMEWORK_PACKAGES = frozenset({"trl", "unsloth"})
 
 def migrate_source(source: Source, options: Options, tables: Tables) -> Outcome:
     """Migrate one script. Nothing is read, written or executed."""
-    if not mentions_source_package(source.content):
+    if not mentions_source_package(source.content) and not defines_trainer(source.content):
         return _no_framework(source)
     try:
         tree = ast.parse(source.text)
@@ -30,7 +30,7 @@ def migrate_source(source: Source, options: Options, tables: Tables) -> Outcome:
         return _does_not_parse(source, error)
     facts = collect(source.text, tree)
     if not any(item.qualified.split(".", 1)[0] in FRAMEWORK_PACKAGES for item in facts.imports):
-        own = _own_trainer(tree)
+        own = _own_trainer(tree, tables)
         return _no_framework(source) if own is None else _own_class(source, own)
     plan = build_plan(facts, tables, options)
     plan = _suppress(plan, suppressions(source.text))
@@ -96,9 +96,10 @@ def _no_framework(source: Source) -> Skipped:
     return Skipped(path=source.path, code="MM107", reason="no framework used that can be migrated")
 
 
-def _own_trainer(tree: ast.Module) -> str | None:
+def _own_trainer(tree: ast.Module, tables: Tables) -> str | None:
+    """Return the name of a class of the file that is called like a trainer of TRL."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Trainer"):
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Trainer") and f"trl.{node.name}" in tables:
             return node.name
     return None
 

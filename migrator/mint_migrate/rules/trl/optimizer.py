@@ -11,7 +11,7 @@ from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.trl.sft_config import ConfigPlan
 
 NAME = "optim"
-PREFIX = "OptimizerNames."
+ENUMERATION = "OptimizerNames"
 ADAMW = frozenset(
     {
         "adamw_hf",
@@ -55,6 +55,5 @@ def _name(text: str, literal: str | None) -> str | None:
     """Return the optimizer's name; None where it is an expression."""
     if literal is not None:
         return str(ast.literal_eval(literal))
-    if text.rsplit(".", 1)[0].endswith(PREFIX.rstrip(".")):
-        return text.rsplit(".", 1)[-1].removesuffix(".value").lower()
-    return None
+    owner, _, member = text.removesuffix(".value").rpartition(".")
+    return member.lower() if owner.endswith(ENUMERATION) else None

@@ -7,6 +7,7 @@ joined; defaults that enter the mathematics are written out; the rest is decided
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field
 
 from mint_migrate.model.facts import Argument, Call
@@ -312,7 +313,7 @@ def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
 
 def factor(text: str) -> str:
     """Return an expression so that it may stand in a product."""
-    is_simple = text.replace("_", "").replace(".", "").isalnum()
+    is_simple = re.fullmatch(r"\d[\d_.]*e[-+]?\d+|[\w.]+", text) is not None
     return text if is_simple else f"({text})"
 
 

@@ -104,9 +104,7 @@ def _format_of(columns: set[str]) -> str | None:
 
 
 def _text_field(config: ConfigPlan, trainer: dict[str, Argument]) -> str:
-    if "dataset_text_field" in trainer:
-        return trainer["dataset_text_field"].value.text
-    argument = config.arguments.get("dataset_text_field")
+    argument = trainer.get("dataset_text_field") or config.arguments.get("dataset_text_field")
     if argument is None:
         return '"text"'
     if argument.value.literal is not None:

@@ -8,9 +8,10 @@ and the result trains an adapter.
 from __future__ import annotations
 
 import ast
+import json
 from dataclasses import dataclass, field
 
-from mint_migrate.model.facts import Argument, Call, Value
+from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger, argument_named
@@ -48,7 +49,7 @@ def plan_model(ledger: Ledger, value: Value, scope: int, before: Span) -> ModelP
     plan = ModelPlan()
     _follow(ledger, plan, value, scope, before, 0)
     if ledger.options.base_model is not None:
-        plan.base_model = repr(ledger.options.base_model)
+        plan.base_model = json.dumps(ledger.options.base_model)
         plan.loads.clear()
     _check_local_path(ledger, plan, value)
     return plan
@@ -242,7 +243,7 @@ def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
     if value.call is not None:
         call = ledger.call_of(value.call)
     else:
-        binding = ledger.binding_of(value.name, scope, before) if value.name is not None else None
+        binding = _lora_binding(ledger, value, scope, before)
         bound = binding.value if binding is not None and binding.value is not None else value
         made = ledger.returned_call(bound) if bound.call is None else ledger.call_of(bound.call)
         if made is None:
@@ -252,6 +253,23 @@ def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
     if canonical != "peft.LoraConfig":
         raise Blocked("MM208", f"`{canonical}` has no counterpart: MinT trains LoRA adapters", call.found)
     return call
+
+
+def _lora_binding(ledger: Ledger, value: Value, scope: int, before: Span) -> Binding | None:
+    """Return where a configuration's name is bound: in the branch that makes one, where another says None."""
+    if value.name is None:
+        return None
+    last = ledger.binding_of(value.name, scope, before)
+    if last is None or last.value is None or last.value.literal != "None":
+        return last
+    calls = [
+        item
+        for item in ledger.facts.bindings
+        if (item.name, item.scope) == (last.name, last.scope)
+        and item.value is not None
+        and item.value.call is not None
+    ]
+    return calls[-1] if calls else last
 
 
 def _lora_arguments(ledger: Ledger, call: Call) -> dict[str, Argument]:

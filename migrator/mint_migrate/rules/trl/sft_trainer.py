@@ -182,8 +182,26 @@ def _config_call(
 def _old_config_arguments(config: ConfigPlan, arguments: dict[str, Argument]) -> None:
     """Options that once belonged to the trainer and now to its configuration; the configuration wins."""
     for name in ("max_seq_length", "dataset_text_field"):
-        if name in arguments and not config.has(name):
+        if name not in arguments:
+            continue
+        _check_known(config, arguments[name])
+        if not config.has(name):
             config.arguments[name] = arguments[name]
+
+
+def _check_known(config: ConfigPlan, argument: Argument) -> None:
+    """What moves from the trainer to its configuration must mean the same there."""
+    late = [
+        item.name
+        for item in config.ledger.facts.bindings
+        if item.name in argument.value.loads
+        and config.place < item.statement < argument.found.span
+        and item.kind != "parameter"
+    ]
+    if late:
+        raise Blocked(
+            "MM238", f"`{late[0]}` is set between the configuration and the trainer", argument.found
+        )
 
 
 def _check_unchanged(plan: SftPlan) -> None:
