@@ -1,4 +1,7 @@
-"""The stages in order: analyse, plan, render, rewrite, check. Reading and writing files is the caller's part."""
+"""The stages in order: analyse, plan, render, rewrite, check.
+
+Reading and writing files is the caller's part.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,9 @@ def _write(source: Source, tree: ast.Module, facts: Facts, plan: Plan) -> str:
 
     assert plan.script is not None
     name = source.path.replace("\\", "/").rsplit("/", 1)[-1]
-    headline = f"Supervised fine-tuning on MinT, converted from {name} (TRL {plan.version}, SFTTrainer)."
+    headline = (
+        f"Supervised fine-tuning on MinT, converted from {name} (TRL {plan.version}, SFTTrainer)."
+    )
     return rewrite_module(source.text, tree, plan, render_functions(plan.script), headline)
 
 
@@ -78,7 +83,9 @@ def _without_accepted(edit: Edit, decisions: tuple[Decision, ...]) -> Edit:
     if edit.text is None:
         return edit
     open_markers = [
-        (f"# TODO[mint-migrate {item.code}]", item.note) for item in decisions if not item.suppressed
+        (f"# TODO[mint-migrate {item.code}]", item.note)
+        for item in decisions
+        if not item.suppressed
     ]
     accepted = [
         (f"# TODO[mint-migrate {item.code}]", item.note) for item in decisions if item.suppressed
@@ -99,7 +106,11 @@ def _no_framework(source: Source) -> Skipped:
 def _own_trainer(tree: ast.Module, tables: Tables) -> str | None:
     """Return the name of a class of the file that is called like a trainer of TRL."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Trainer") and f"trl.{node.name}" in tables:
+        if (
+            isinstance(node, ast.ClassDef)
+            and node.name.endswith("Trainer")
+            and f"trl.{node.name}" in tables
+        ):
             return node.name
     return None
 

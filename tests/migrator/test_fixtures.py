@@ -1,4 +1,6 @@
-"""Every fixture is migrated: its conversion is a snapshot, and its decisions cover what an independent walker finds."""
+"""Every fixture is migrated: its conversion is a snapshot, and its decisions cover what an
+independent walker finds.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,9 @@ def test_result_imports_nothing_of_ours_and_nothing_it_left_behind(case: str) ->
 
 @pytest.mark.parametrize("case", CONVERTED)
 def test_statements_that_are_not_the_frameworks_keep_their_text(case: str) -> None:
-    """Functions and classes of the user's that mention nothing of a source package are in the result unchanged."""
+    """Functions and classes of the user's that mention nothing of a source package are in the
+    result unchanged.
+    """
     text = (BEFORE / f"{case}.py").read_text(encoding="utf-8")
     result = migrate(case)
     touched = {item.found.span.line for item in result.decisions}

@@ -12,7 +12,9 @@ from support.scripts import converted, decision, outcome, sft
 PACKED = 'output_dir="out", save_strategy="no",\n    packing=True,  # {comment}\n'
 
 
-@pytest.mark.parametrize("text", ["from trl import (", "def f(:\n  trl", "import trl\n  x = 1", "print 'trl'"])
+@pytest.mark.parametrize(
+    "text", ["from trl import (", "def f(:\n  trl", "import trl\n  x = 1", "print 'trl'"]
+)
 def test_a_file_that_does_not_parse_fails_with_its_place(text):
     result = outcome(text)
     assert isinstance(result, Failed)
@@ -20,7 +22,9 @@ def test_a_file_that_does_not_parse_fails_with_its_place(text):
     assert result.span is not None
 
 
-@pytest.mark.parametrize("text", ["", "x = 1", "# nothing", "import transformers", '"""About trl."""'])
+@pytest.mark.parametrize(
+    "text", ["", "x = 1", "# nothing", "import transformers", '"""About trl."""']
+)
 def test_a_file_without_the_framework_is_skipped(text):
     assert isinstance(outcome(text), Skipped)
 
@@ -86,13 +90,17 @@ def test_an_exact_script_has_no_marker_and_no_remark():
 
 @pytest.mark.parametrize("newlines", ["\n", "\n\n\n"])
 def test_a_missing_last_newline_does_not_matter(newlines):
-    text = "from trl import SFTTrainer\ntrainer = SFTTrainer('m', train_dataset=[])\ntrainer.train()"
+    text = (
+        "from trl import SFTTrainer\ntrainer = SFTTrainer('m', train_dataset=[])\ntrainer.train()"
+    )
     result = outcome(text + newlines)
     assert isinstance(result, Migrated)
     assert "training_client = train(" in converted(result)
 
 
 def test_the_end_of_the_last_line_may_be_the_end_of_the_file():
-    result = outcome("from trl import SFTTrainer\ntrainer = SFTTrainer('m', train_dataset=[])\ntrainer.train()")
+    result = outcome(
+        "from trl import SFTTrainer\ntrainer = SFTTrainer('m', train_dataset=[])\ntrainer.train()"
+    )
     assert isinstance(result, Migrated)
     assert result.text is not None

@@ -1,4 +1,4 @@
-"""Whatever keywords a script passes, in whatever order and layout: one decision for each thing, and sound code."""
+"""Whatever keywords a script passes, in any layout: one decision for each, and sound code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEW = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-PARTS = '''\
+PARTS = """\
 import os
 from datasets import load_dataset
 from peft import LoraConfig
@@ -37,14 +37,55 @@ def untouched(row, *, sep=" "):
 config = SFTConfig({config})
 trainer = SFTTrainer({trainer})
 trainer.train()
-'''
+"""
 
 VALUES = st.sampled_from(
     [
-        *("True", "False", "None", "0", "1", "2", "-1", "0.1", "1e-5", "0.5", "8", "'no'", "'steps'", "'epoch'"),
-        *("'cosine'", "'linear'", "'constant'", "'wandb'", "'none'", "[]", "{}", "['a', 'b']", "()", "'all-linear'"),
-        *("{'num_cycles': 2}", "os.environ['X']", "options['a']", "1 + 2", "3 if options else 4", "lambda x: x"),
-        *("dataset", "(y := 3)", "f'{dataset}'", "'é日本'", "[i for i in range(3)]", "print", "-(2 ** 3)"),
+        *(
+            "True",
+            "False",
+            "None",
+            "0",
+            "1",
+            "2",
+            "-1",
+            "0.1",
+            "1e-5",
+            "0.5",
+            "8",
+            "'no'",
+            "'steps'",
+            "'epoch'",
+        ),
+        *(
+            "'cosine'",
+            "'linear'",
+            "'constant'",
+            "'wandb'",
+            "'none'",
+            "[]",
+            "{}",
+            "['a', 'b']",
+            "()",
+            "'all-linear'",
+        ),
+        *(
+            "{'num_cycles': 2}",
+            "os.environ['X']",
+            "options['a']",
+            "1 + 2",
+            "3 if options else 4",
+            "lambda x: x",
+        ),
+        *(
+            "dataset",
+            "(y := 3)",
+            "f'{dataset}'",
+            "'é日本'",
+            "[i for i in range(3)]",
+            "print",
+            "-(2 ** 3)",
+        ),
         '"""a\n  b"""',
     ]
 )
@@ -80,7 +121,10 @@ def scripts(draw: st.DrawFn) -> str:
 
 
 def kinds(result: Migrated) -> list[tuple[str, int, int]]:
-    return sorted((item.found.kind.value, item.found.span.line, item.found.span.column) for item in result.decisions)
+    return sorted(
+        (item.found.kind.value, item.found.span.line, item.found.span.column)
+        for item in result.decisions
+    )
 
 
 @FEW
@@ -94,7 +138,10 @@ def test_any_keywords_are_each_decided_once_and_give_sound_code(text):
         return
     ast.parse(result.text)
     assert isinstance(outcome(result.text), Skipped)
-    assert 'def untouched(row, *, sep=" "):\n    return {"text": row["q"] + sep}   # odd   spacing\n' in result.text
+    assert (
+        'def untouched(row, *, sep=" "):\n    return {"text": row["q"] + sep}   # odd   spacing\n'
+        in result.text
+    )
 
 
 def summary(item: Decision) -> tuple[object, ...]:
@@ -108,13 +155,17 @@ LINES = [
     "from trl import SFTConfig, SFTTrainer",
     'dataset = load_dataset("acme/chats", split="train")',
     'config = SFTConfig(output_dir="out", bf16=True, packing=True, seed=os.getpid())',
-    'trainer = SFTTrainer("m", config, train_dataset=dataset, peft_config=LoraConfig(r=4, lora_dropout=0.1))',
+    "lora = LoraConfig(r=4, lora_dropout=0.1)",
+    'trainer = SFTTrainer("m", config, train_dataset=dataset, peft_config=lora)',
     "trainer.train()",
     'trainer.save_model("final")',
     "trainer.push_to_hub()",
     "print(trainer)",
 ]
-BETWEEN = st.lists(st.sampled_from(["", "# comment", "# é", "   ", "# TODO later", "pass", "0  # zero"]), max_size=3)
+BETWEEN = st.lists(
+    st.sampled_from(["", "# comment", "# é", "   ", "# TODO later", "pass", "0  # zero"]),
+    max_size=3,
+)
 
 
 @FEW
@@ -125,7 +176,9 @@ def test_comments_and_blank_lines_change_no_decision(between):
     spaced = outcome("".join(gap + line + "\n" for gap, line in zip(gaps, LINES, strict=True)))
     assert isinstance(plain, Migrated)
     assert isinstance(spaced, Migrated)
-    assert [summary(item) for item in spaced.decisions] == [summary(item) for item in plain.decisions]
+    assert [summary(item) for item in spaced.decisions] == [
+        summary(item) for item in plain.decisions
+    ]
     for lines in between:
         for line in lines:
             assert line.strip() in converted(spaced)

@@ -1,4 +1,6 @@
-"""A converted script that is killed goes on from its checkpoint to the same numbers, on a restarted runtime."""
+"""A converted script that is killed goes on from its checkpoint to the same numbers, on a restarted
+runtime.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ CHECKPOINT = 10
 """`save_steps` of the fixture."""
 KILLED_AFTER = 12
 LOSS_TOLERANCE = 1e-6
-"""Relative. Weights, moments and step count are restored bit by bit; only the log's digits differ."""
+"""Relative.
+
+Weights, moments and step count are restored bit by bit; only the log's digits differ.
+"""
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -29,7 +34,12 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 
@@ -44,7 +54,9 @@ def losses(folder: Path) -> dict[int, float]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     copy_case("sft_resume", tmp_path)
-    shutil.copy(ROOT / "fixtures" / "after" / "trl" / "sft_resume.py", tmp_path / "sft_resume_mint.py")
+    shutil.copy(
+        ROOT / "fixtures" / "after" / "trl" / "sft_resume.py", tmp_path / "sft_resume_mint.py"
+    )
     return tmp_path
 
 
@@ -57,7 +69,9 @@ def test_killed_run_resumes_to_the_numbers_of_an_uninterrupted_one(folder: Path)
 
     killed = start(folder)
     deadline = time.monotonic() + 200
-    while len(losses(folder)) < KILLED_AFTER and killed.poll() is None and time.monotonic() < deadline:
+    while (
+        len(losses(folder)) < KILLED_AFTER and killed.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait(timeout=30)

@@ -1,4 +1,4 @@
-"""Every converted fixture trains on the runtime through the published client, three steps at least."""
+"""Every converted fixture trains three steps on the runtime, through the published client."""
 
 from __future__ import annotations
 

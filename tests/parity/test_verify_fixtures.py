@@ -1,7 +1,8 @@
-"""The promise, checked: every verifiable fixture trains to TRL's numbers, and a changed conversion does not.
+"""The promise, checked: every verifiable fixture trains to TRL's numbers, and a changed conversion
+does not.
 
-Each case is the command a user would type, in a process of its own; two run at a time. TRL, the runtime and the
-published client are the real ones.
+Each case is the command a user would type, in a process of its own; two run at a time. TRL, the
+runtime and the published client are the real ones.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ MUTATIONS = {
         "sft_order",
         "manual_seed(config.data_seed + epoch)",
         "manual_seed(config.data_seed + epoch + 1)",
-        "order",
+        "other rows",
     ),
     "another beta2": Mutation(
         "sft_weight_decay", "beta2=config.adam_beta2", "beta2=0.5", "optimizer"

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def pieces(text: str, *names: str) -> dict[str, Any]:
-    """Return the functions called *names* and the configuration of a converted script, ready to use.
+    """Return the functions called *names* and the configuration of a converted script.
 
     Args:
         text: a converted script.
@@ -22,9 +22,11 @@ def pieces(text: str, *names: str) -> dict[str, Any]:
     wanted = []
     for node in ast.parse(text).body:
         is_function = isinstance(node, ast.FunctionDef) and node.name in names
-        is_config = isinstance(node, ast.Assign) and "SimpleNamespace(" in ast.unparse(node.value)[:16]
+        is_config = (
+            isinstance(node, ast.Assign) and "SimpleNamespace(" in ast.unparse(node.value)[:16]
+        )
         if is_function or is_config:
             wanted.append(node)
     space: dict[str, Any] = {"math": math, "os": os, "SimpleNamespace": SimpleNamespace}
-    exec(compile(ast.Module(body=wanted, type_ignores=[]), "<pieces>", "exec"), space)  # noqa: S102
+    exec(compile(ast.Module(body=wanted, type_ignores=[]), "<pieces>", "exec"), space)
     return space

@@ -11,7 +11,7 @@ from mint_migrate.model.source import Options, Source
 from mint_migrate.pipeline import migrate_source
 from mint_migrate.tables.lookup import Tables, load_tables
 
-SFT = '''
+SFT = """
 from datasets import load_dataset
 from peft import LoraConfig
 from trl import SFTConfig, SFTTrainer
@@ -27,7 +27,7 @@ trainer = SFTTrainer(
 )
 trainer.train()
 {after}
-'''
+"""
 LORA = 'r=16, lora_alpha=32, target_modules="all-linear"'
 
 

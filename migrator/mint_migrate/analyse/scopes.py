@@ -130,10 +130,10 @@ class ModuleScopes:
                 scope.bind(node.id, Bound("delete", statement))
             elif not _is_plain_target(node, statement):
                 scope.bind(node.id, Bound("other", statement))
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name is not None:
-            scope.bind(node.name, Bound("other", statement))
-        elif isinstance(node, ast.MatchMapping) and node.rest is not None:
-            scope.bind(node.rest, Bound("other", statement))
+        else:
+            name = _named(node)
+            if name is not None:
+                scope.bind(name, Bound("other", statement))
 
     def lookup(self, name: str, scope: ScopeInfo) -> tuple[ScopeInfo, list[Bound]] | None:
         """Return the scope that binds *name* for a reader in *scope*, and its bindings."""
@@ -165,6 +165,16 @@ class ModuleScopes:
     def is_source(self, qualified: str | None) -> bool:
         """Say whether a qualified name belongs to a source package."""
         return qualified is not None and qualified.split(".", 1)[0] in SOURCE_PACKAGES
+
+
+def _named(node: ast.AST) -> str | None:
+    """Return the name that an `except` clause or a pattern binds."""
+    match node:
+        case ast.ExceptHandler(name=name) | ast.MatchAs(name=name) | ast.MatchStar(name=name):
+            return name
+        case ast.MatchMapping(rest=rest):
+            return rest
+    return None
 
 
 def _is_plain_target(node: ast.Name, statement: ast.stmt) -> bool:

@@ -11,14 +11,19 @@ from mint_migrate.tables.lookup import Tables
 def check_output(text: str, original: str, plan: Plan, tables: Tables) -> tuple[str, ...]:
     """Return what is wrong with a converted script; empty if nothing is.
 
-    It must compile, read no name that is bound nowhere (unless the original did), and call the target only as its
-    published signatures allow. That the decisions cover what was found is asserted where the plan is made.
+    It must compile, read no name that is bound nowhere (unless the original did), and call the
+    target only as its published signatures allow. That the decisions cover what was found is
+    asserted where the plan is made.
     """
     try:
         compile(text, "<converted>", "exec", dont_inherit=True)
     except SyntaxError as error:
         return (f"line {error.lineno}: {error.msg}",)
     before = set(undefined_names(original))
-    problems = [f"`{name}` is read but bound nowhere" for name in undefined_names(text) if name not in before]
+    problems = [
+        f"`{name}` is read but bound nowhere"
+        for name in undefined_names(text)
+        if name not in before
+    ]
     problems += unknown_calls(text, tables)
     return tuple(problems)

@@ -25,7 +25,9 @@ def _is_target(function: ast.Attribute, known: dict[str, Signature]) -> bool:
         return False
     owner = ast.unparse(function.value)
     last = owner.rsplit(".", 1)[-1]
-    return last in {"types", "mint", "ModelInput"} or last.endswith(("client", "client()", "ServiceClient()"))
+    return last in {"types", "mint", "ModelInput"} or last.endswith(
+        ("client", "client()", "ServiceClient()")
+    )
 
 
 def _wrong_arguments(node: ast.Call, name: str, signature: Signature) -> list[str]:

@@ -173,7 +173,8 @@ class Facts:
     bindings: tuple[Binding, ...]
     functions: tuple[FunctionFact, ...]
     returned_calls: tuple[tuple[str, int], ...]
-    """(function name, number of the source call) for functions whose one result is a source call."""
+    """(function name, number of the source call) for functions whose one result is a source call.
+    """
     produced_columns: tuple[str, ...]
     """Data set columns the script makes: keys of rows and of what mapped functions return."""
     read_columns: tuple[str, ...]

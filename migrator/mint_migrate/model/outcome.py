@@ -22,7 +22,9 @@ class Migrated:
     partial: bool = False
     """Some construct stays as it was, under a TODO marker."""
     notices: tuple[str, ...] = ()
-    """Sentences for the reader of the report: assumptions, derivations such as the batch arithmetic."""
+    """Sentences for the reader of the report: assumptions, derivations such as the batch
+    arithmetic.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

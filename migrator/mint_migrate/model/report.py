@@ -1,4 +1,7 @@
-"""The report as data, version 1. Rendered by `report/as_*.py`; its JSON form is described by a JSON Schema."""
+"""The report as data, version 1.
+
+Rendered by `report/as_*.py`; its JSON form is described by a JSON Schema.
+"""
 
 from __future__ import annotations
 

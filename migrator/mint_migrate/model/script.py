@@ -30,14 +30,20 @@ class DataScript:
     """How one row becomes tokens."""
 
     format: str
-    """any | text | messages | prompt_completion | prompt_completion_chat | tokens | formatting_func"""
+    """What a row holds: text | messages | prompt_completion | prompt_completion_chat | tokens,
+    formatting_func (a function makes the text), or any (seen when it runs).
+    """
     text_field: str = "'text'"
     eos: str = "text"
-    """none | text (the token's text, where a text does not end with it) | id (its id, to every row)"""
+    """What ends a row: none | text (the token's, where it is missing) | id (to every row)."""
     pairs: str = "common_prefix"
-    """Where a completion starts: common_prefix | prompt_length; or concatenated | rendered_as_chat: nowhere."""
+    """Where a completion starts: common_prefix | prompt_length. All of the row is trained on:
+    concatenated | rendered_as_chat.
+    """
     chat: str = "ids"
-    """How a conversation is tokenized: ids (by the template) | text | text_special (rendered first)"""
+    """How a conversation is tokenized: ids (by the template), or rendered first: text |
+    text_special (with special tokens).
+    """
     masked: bool = False
     completion_only: bool = True
     marks_generation: bool = True
@@ -51,7 +57,7 @@ class DataScript:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The learning rate over the steps; expressions in terms of `config`, `step` and `num_steps`."""
+    """The learning rate over the steps, as expressions of `config`, `step` and `num_steps`."""
 
     kind: str
     words: str
@@ -98,7 +104,7 @@ class SftScript:
     run_name: bool = False
     micro_batches: bool = False
     counts_first_token: bool = False
-    """The original divided by all labels, the first of each row included, though nothing predicts it."""
+    """The original divided by all labels, though nothing predicts the first of each row."""
     drop_last: bool = False
     shuffle_dataset: bool = False
     eos_token: str = ""

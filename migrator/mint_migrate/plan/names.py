@@ -23,8 +23,8 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
 def allocate_names(facts: Facts) -> Names:
     """Return the first free candidate for each name.
 
-    Every name bound anywhere in the module counts as taken: a local variable called `train` would hide our function
-    where it is called.
+    Every name bound anywhere in the module counts as taken: a local variable called `train` would
+    hide our function where it is called.
     """
     taken = {name for scope in facts.scopes for name in scope.names}
     taken |= {name for statement in facts.statements for name in statement.loads}

@@ -14,8 +14,9 @@ WATCHED = frozenset({"trl.SFTTrainer", "trl.SFTConfig", "transformers.TrainingAr
 def infer_version(facts: Facts, tables: Tables, options: Options) -> tuple[str, tuple[str, ...]]:
     """Return a release and the evidence for it.
 
-    A release given by the user or pinned by the project wins. Otherwise it is the newest recorded one that has every
-    keyword the script passes to `SFTTrainer` and `SFTConfig`; where no release has them all, the one with the most.
+    A release given by the user or pinned by the project wins. Otherwise it is the newest recorded
+    one that has every keyword the script passes to `SFTTrainer` and `SFTConfig`; where no release
+    has them all, the one with the most.
     """
     if options.source_version is not None:
         return options.source_version, ("given with --source-version",)

@@ -12,7 +12,7 @@ from mint_migrate.resources import data_dir
 
 
 def render_functions(script: SftScript) -> str:
-    """Return the functions of a supervised fine-tuning script, formatted by us and by nothing else."""
+    """Return the functions of a supervised fine-tuning script, laid out by the templates alone."""
     template = _environment().get_template("sft.py.j2")
     return template.render(s=script).strip() + "\n"
 

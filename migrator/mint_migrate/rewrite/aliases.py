@@ -11,7 +11,9 @@ def without_names(
     statement: cst.BaseSmallStatement, names: Collection[str]
 ) -> cst.BaseSmallStatement | None:
     """Return an import statement without the aliases that bind *names*; None if nothing is left."""
-    if not isinstance(statement, cst.Import | cst.ImportFrom) or isinstance(statement.names, cst.ImportStar):
+    if not isinstance(statement, cst.Import | cst.ImportFrom) or isinstance(
+        statement.names, cst.ImportStar
+    ):
         return statement
     kept = [alias for alias in statement.names if bound_name(alias, statement) not in names]
     if len(kept) == len(statement.names):

@@ -40,7 +40,7 @@ def test_columns_that_the_script_makes_are_seen(text):
         "x = {'text': 1}",
         "print([{'text': 1}])",
         "def make(r):\n    return {'text': r}\nmake(1)",
-        "def outer(r):\n    def inner():\n        return {'text': r}\n    return {'a': 1}\nds.map(outer)",
+        "def outer(r):\n  def inner():\n    return {'text': r}\n  return {'a': 1}\nds.map(outer)",
         "ds.filter(lambda r: {'text': r})",
         "# ds.map(lambda r: {'text': r})",
     ],

@@ -29,7 +29,11 @@ def called(text: str) -> list[str]:
         ("import trl as t", "t.SFTTrainer()", "trl.SFTTrainer"),
         ("import trl.trainer", "trl.trainer.SFTTrainer()", "trl.trainer.SFTTrainer"),
         ("import trl.trainer as t", "t.SFTTrainer()", "trl.trainer.SFTTrainer"),
-        ("from trl.trainer import sft_trainer as s", "s.SFTTrainer()", "trl.trainer.sft_trainer.SFTTrainer"),
+        (
+            "from trl.trainer import sft_trainer as s",
+            "s.SFTTrainer()",
+            "trl.trainer.sft_trainer.SFTTrainer",
+        ),
         ("from peft import LoraConfig", "LoraConfig()", "peft.LoraConfig"),
         ("import os, trl", "trl.SFTTrainer()", "trl.SFTTrainer"),
     ],
@@ -56,7 +60,7 @@ def test_imported_names_are_followed(imports, call, qualified):
         "from trl import SFTTrainer\nmatch 1:\n    case SFTTrainer:\n        SFTTrainer()",
         "from trl import SFTTrainer\nmatch 1:\n    case [*SFTTrainer]:\n        SFTTrainer()",
         "from trl import SFTTrainer\nmatch 1:\n    case {**SFTTrainer}:\n        SFTTrainer()",
-        "from trl import SFTTrainer\ntry:\n    pass\nexcept OSError as SFTTrainer:\n    SFTTrainer()",
+        "from trl import SFTTrainer\ntry:\n  pass\nexcept OSError as SFTTrainer:\n  SFTTrainer()",
         "from trl import *\nSFTTrainer()",
         "'from trl import SFTTrainer'\nSFTTrainer = 1\n# trl.SFTTrainer()",
         "from trl import SFTTrainer\nx = 'SFTTrainer()'  # SFTTrainer()",
@@ -72,7 +76,7 @@ def test_other_names_are_left_alone(text):
     "text",
     [
         "from trl import SFTTrainer\ndef f():\n    def g():\n        SFTTrainer()",
-        "from trl import SFTTrainer\nclass A:\n    SFTTrainer = 1\n    def f(self):\n        SFTTrainer()",
+        "from trl import SFTTrainer\nclass A:\n  SFTTrainer = 1\n  def f(self):\n    SFTTrainer()",
         "from trl import SFTTrainer\nclass A:\n    def f(self):\n        SFTTrainer()",
         "class A:\n    from trl import SFTTrainer\n    SFTTrainer()",
         "from trl import SFTTrainer\nasync def f():\n    await SFTTrainer()",
@@ -159,5 +163,7 @@ def test_a_model_made_from_a_model_is_followed():
 
 
 def test_names_a_del_statement_deletes_are_known():
-    deleted = [statement.deletes for statement in facts("a = b = 1\ndel a, b\nx = []\ndel x[0]").statements]
+    deleted = [
+        statement.deletes for statement in facts("a = b = 1\ndel a, b\nx = []\ndel x[0]").statements
+    ]
     assert deleted == [(), ("a", "b"), (), ()]

@@ -18,7 +18,13 @@ def value_of(text: str) -> ast.expr:
 
 @pytest.mark.parametrize(
     ("text", "column"),
-    [("a = b", 5), ("é = b", 5), ("x = 'é'; a = b", 14), ("x = '日本'; a = b", 15), ("x = '🙂'; a = b", 14)],
+    [
+        ("a = b", 5),
+        ("é = b", 5),
+        ("x = 'é'; a = b", 14),
+        ("x = '日本'; a = b", 15),
+        ("x = '🙂'; a = b", 14),
+    ],
 )
 def test_columns_count_characters(text, column):
     last = ast.parse(text).body[-1]
@@ -71,7 +77,13 @@ def test_an_expression_stands_alone_after_it_lost_its_parentheses(text, expected
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("x = 5e-6", "5e-06"), ("x = [1, 'a']", "[1, 'a']"), ("x = -1", "-1"), ("x = y", None), ("x = f(1)", None)],
+    [
+        ("x = 5e-6", "5e-06"),
+        ("x = [1, 'a']", "[1, 'a']"),
+        ("x = -1", "-1"),
+        ("x = y", None),
+        ("x = f(1)", None),
+    ],
 )
 def test_literals_are_told_from_expressions(text, expected):
     assert literal_repr(value_of(text)) == expected

@@ -1,4 +1,4 @@
-"""Our own output is checked: it compiles, reads no unbound name, and calls the client as published."""
+"""Output is checked: it compiles, reads no unbound name, calls the client as published."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ PLAN = Plan(version="1.16.0", evidence=(), decisions=())
         "try:\n    pass\nexcept OSError as e:\n    e",
         "with open('x') as f:\n    f",
         "if (x := 1):\n    x",
-        "match 1:\n    case [a, *b]:\n        a, b\n    case {'k': c, **d}:\n        c, d\n    case int() as e:\n        e",
+        "match 1:\n  case [a, *b]:\n    a, b\n  case int() as e:\n    e",
+        "match 1:\n  case {'k': c, **d}:\n    c, d",
         "def f():\n    global g\n    g = 1\ndef h():\n    return g",
         "def f():\n    x = 1\n    def g():\n        nonlocal x\n        x += 1\n    return x",
         "from m import *\nanything",
@@ -55,7 +56,10 @@ def test_unbound_names_are_found(text, names):
         ("types.AdamParams(learning_rate=1, beta3=2)", "no parameter `beta3`"),
         ("types.Datum(model_input=1)", "without `loss_fn_inputs`"),
         ("training_client.forward_backward(data)", "without `loss_fn`"),
-        ("mint.ServiceClient().create_lora_training_client(base_model='x', alpha=32)", "no parameter `alpha`"),
+        (
+            "mint.ServiceClient().create_lora_training_client(base_model='x', alpha=32)",
+            "no parameter `alpha`",
+        ),
     ],
 )
 def test_calls_the_client_does_not_allow_are_found(text, words):
@@ -82,4 +86,6 @@ def test_output_that_does_not_parse_says_where():
 
 def test_a_name_the_original_lacked_too_is_no_problem_of_ours():
     assert check_output("print(x)", "print(x, y)", PLAN, tables()) == ()
-    assert check_output("print(x)", "print(y)", PLAN, tables()) == ("`x` is read but bound nowhere",)
+    assert check_output("print(x)", "print(y)", PLAN, tables()) == (
+        "`x` is read but bound nowhere",
+    )

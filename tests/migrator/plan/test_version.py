@@ -36,7 +36,9 @@ def test_a_keyword_of_no_release_changes_nothing():
 
 
 def test_a_release_given_wins_over_the_keywords():
-    result = sft(config="output_dir='o', save_strategy='no', max_seq_length=8", source_version="0.19.1")
+    result = sft(
+        config="output_dir='o', save_strategy='no', max_seq_length=8", source_version="0.19.1"
+    )
     assert (result.version, result.evidence) == ("0.19.1", ("given with --source-version",))
 
 

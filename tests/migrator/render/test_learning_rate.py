@@ -56,7 +56,9 @@ def theirs(name: str, options: dict[str, object], num_steps: int, warmup: int) -
 def ours(fields: str, num_steps: int) -> list[float]:
     config = f'output_dir="o", save_strategy="no", learning_rate={RATE}, {fields}'
     space = pieces(converted(sft(config=config)), "learning_rate_at")
-    return [space["learning_rate_at"](step, num_steps, space["config"]) for step in range(num_steps)]
+    return [
+        space["learning_rate_at"](step, num_steps, space["config"]) for step in range(num_steps)
+    ]
 
 
 @pytest.mark.parametrize(("name", "options"), SCHEDULES)
@@ -80,7 +82,9 @@ def test_a_share_of_all_steps_is_rounded_up(field, num_steps, ratio):
 @pytest.mark.parametrize("name", ["linear", "cosine", "constant", "constant_with_warmup"])
 def test_a_schedule_chosen_at_run_time_gives_the_same_rates(name):
     expected = theirs(name, {}, 12, 0)
-    assert ours(f"lr_scheduler_type=str({name!r})", 12) == pytest.approx(expected, rel=TOLERANCE, abs=RATE * TOLERANCE)
+    assert ours(f"lr_scheduler_type=str({name!r})", 12) == pytest.approx(
+        expected, rel=TOLERANCE, abs=RATE * TOLERANCE
+    )
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "constant", "constant_with_warmup"])

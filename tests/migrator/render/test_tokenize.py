@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 from support.pieces import pieces
-from support.scripts import SFT, LORA, converted, migrated
+from support.scripts import LORA, SFT, converted, migrated
 
-TEXTS = [{"text": "one short line"}, {"text": "two " * 40}, {"text": "é 日本 ends<|endoftext|>"}, {"text": ""}]
+TEXTS = [
+    {"text": "one short line"},
+    {"text": "two " * 40},
+    {"text": "é 日本 ends<|endoftext|>"},
+    {"text": ""},
+]
 CHATS = [
-    {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello there"}]},
+    {
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello there"},
+        ]
+    },
     {
         "messages": [
             {"role": "system", "content": "Be brief."},
@@ -20,14 +30,20 @@ CHATS = [
         ]
     },
 ]
-PAIRS = [{"prompt": "2 + 2 =", "completion": " 4"}, {"prompt": "say " * 20, "completion": "so " * 30}]
+PAIRS = [
+    {"prompt": "2 + 2 =", "completion": " 4"},
+    {"prompt": "say " * 20, "completion": "so " * 30},
+]
 CHAT_PAIRS = [
     {
         "prompt": [{"role": "user", "content": "Hi"}],
         "completion": [{"role": "assistant", "content": "Hello there"}],
     },
     {
-        "prompt": [{"role": "system", "content": "Brief."}, {"role": "user", "content": "Why " * 10}],
+        "prompt": [
+            {"role": "system", "content": "Brief."},
+            {"role": "user", "content": "Why " * 10},
+        ],
         "completion": [{"role": "assistant", "content": "Because"}],
     },
 ]
@@ -59,12 +75,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def theirs(folder: Path, fields: dict[str, Any], rows: list[dict[str, Any]]) -> list[tuple[list[int], list[int]]]:
+def theirs(
+    folder: Path, fields: dict[str, Any], rows: list[dict[str, Any]]
+) -> list[tuple[list[int], list[int]]]:
     """Return (tokens, mask) of the rows as TRL prepares and collates them."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    config = SFTConfig(output_dir=str(folder / "out"), report_to="none", use_cpu=True, bf16=False, **fields)
+    config = SFTConfig(
+        output_dir=str(folder / "out"), report_to="none", use_cpu=True, bf16=False, **fields
+    )
     trainer = SFTTrainer(model=str(folder), args=config, train_dataset=Dataset.from_list(rows))
     found = []
     for row in trainer.train_dataset:
@@ -82,7 +102,10 @@ def ours(
 
     script = SFT.format(config=f'output_dir="o", {fields}', lora=LORA, trainer="", after="")
     if shown:
-        script = script.replace("dataset = load", f"dataset = load_dataset.from_list({rows!r})\ndataset = dataset or load")
+        script = script.replace(
+            "dataset = load",
+            f"dataset = load_dataset.from_list({rows!r})\ndataset = dataset or load",
+        )
     space = pieces(converted(migrated(script)), "tokenize_row")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     found = []
@@ -95,9 +118,11 @@ def ours(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("shown", [False, True], ids=["columns hidden", "columns shown"])
-@pytest.mark.parametrize(("fields", "rows"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("fields", "rows"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
 def test_rows_become_the_tokens_of_trl(folder, fields, rows, shown):
-    given = eval(f"dict({fields})")  # noqa: S307
+    given = eval(f"dict({fields})")
     expected = theirs(folder, given, rows)
     found = ours(folder, fields, rows, shown)
     found = [(tokens, mask) for tokens, mask in found if any(mask)]

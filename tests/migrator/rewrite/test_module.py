@@ -1,4 +1,4 @@
-"""The user's module is the base: what is not the framework's keeps its bytes, its comments and its order."""
+"""The user's module is the base: what is not the framework's keeps its bytes and order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import ast
 import pytest
 from support.scripts import LORA, SFT, converted, migrated
 
-PLAIN = SFT.format(config='output_dir="out", save_strategy="no"', lora=LORA, trainer="", after="").lstrip()
+PLAIN = SFT.format(
+    config='output_dir="out", save_strategy="no"', lora=LORA, trainer="", after=""
+).lstrip()
 IMPORTS, CODE = PLAIN[: PLAIN.index("dataset =")], PLAIN[PLAIN.index("dataset =") :]
 
 
@@ -54,7 +56,8 @@ def test_an_import_stays_while_something_uses_it_or_it_was_never_the_frameworks(
 
 def test_an_import_that_only_removed_code_used_goes():
     text = "import multiprocessing\n" + PLAIN.replace(
-        'save_strategy="no"', 'save_strategy="no", dataloader_num_workers=multiprocessing.cpu_count()'
+        'save_strategy="no"',
+        'save_strategy="no", dataloader_num_workers=multiprocessing.cpu_count()',
     )
     assert "multiprocessing" not in result_of(text)
 
@@ -69,7 +72,8 @@ def test_an_import_that_only_removed_code_used_goes():
 )
 def test_imports_of_one_name_in_different_functions_are_told_apart(tail):
     text = "import multiprocessing\n" + PLAIN.replace(
-        'save_strategy="no"', 'save_strategy="no", dataloader_num_workers=multiprocessing.cpu_count()'
+        'save_strategy="no"',
+        'save_strategy="no", dataloader_num_workers=multiprocessing.cpu_count()',
     )
     result = result_of(text + tail)
     assert ("LoraConfig" not in result) if "peft" in tail else tail in result
@@ -78,8 +82,16 @@ def test_imports_of_one_name_in_different_functions_are_told_apart(tail):
 @pytest.mark.parametrize(
     ("old", "new", "left"),
     [
-        ("from trl import SFTConfig, SFTTrainer\n", "import os; from trl import SFTConfig, SFTTrainer\n", "import os\n"),
-        ("from trl import SFTConfig, SFTTrainer\n", "from trl import SFTConfig, SFTTrainer; import abc\n", "import abc\n"),
+        (
+            "from trl import SFTConfig, SFTTrainer\n",
+            "import os; from trl import SFTConfig, SFTTrainer\n",
+            "import os\n",
+        ),
+        (
+            "from trl import SFTConfig, SFTTrainer\n",
+            "from trl import SFTConfig, SFTTrainer; import abc\n",
+            "import abc\n",
+        ),
         (
             "from trl import SFTConfig, SFTTrainer\n",
             "try:\n    from trl import SFTConfig, SFTTrainer\nexcept ImportError:\n    raise\n",
@@ -183,9 +195,15 @@ def test_code_that_is_not_the_frameworks_keeps_its_bytes(block):
 @pytest.mark.parametrize(
     ("line", "kept"),
     [
-        ("# above\ntrainer.train()  # behind\n# below\n", ["# above\n", ")  # behind\n", "# below\n"]),
+        (
+            "# above\ntrainer.train()  # behind\n# below\n",
+            ["# above\n", ")  # behind\n", "# below\n"],
+        ),
         ("trainer.train()\n# c1\ntrainer.save_state()  # c2\n# c3\n", ["# c1\n# c2\n# c3\n"]),
-        ("trainer.train()\nif 1:\n    # c1\n    trainer.save_state()  # c2\n    # c3\n", ["    # c1\n    # c2\n", "    # c3\n"]),
+        (
+            "trainer.train()\nif 1:\n    # c1\n    trainer.save_state()  # c2\n    # c3\n",
+            ["    # c1\n    # c2\n", "    # c3\n"],
+        ),
     ],
 )
 def test_comments_around_replaced_statements_stay(line, kept):
@@ -199,7 +217,8 @@ def test_comments_around_replaced_statements_stay(line, kept):
     [
         "if 1:\n    trainer.save_state()\n",
         "if 1:\n    pass\nelse:\n    trainer.save_state()\n",
-        "try:\n    trainer.save_state()\nexcept OSError:\n    trainer.save_state()\nfinally:\n    trainer.save_state()\n",
+        "try:\n  trainer.save_state()\nexcept OSError:\n  trainer.save_state()\n",
+        "try:\n  x = 1\nfinally:\n  trainer.save_state()\n",
         "while 0:\n    trainer.save_state()\nelse:\n    trainer.save_state()\n",
         "for x in []: trainer.save_state()\n",
         "with open('x'):\n    trainer.save_state()\n",
@@ -214,7 +233,9 @@ def test_a_body_that_lost_everything_passes(block):
     assert "pass\n" in result.split("training_client = train(")[1]
 
 
-@pytest.mark.parametrize(("indent", "name"), [("\t", "tabs"), ("  ", "two spaces"), ("        ", "eight")])
+@pytest.mark.parametrize(
+    ("indent", "name"), [("\t", "tabs"), ("  ", "two spaces"), ("        ", "eight")]
+)
 def test_the_users_indentation_is_used_in_the_users_code(indent, name):
     body = "".join(f"{indent}{line}\n" for line in CODE.splitlines() if line.strip())
     result = result_of(f"{IMPORTS}def main():\n{body}main()\n")
@@ -231,7 +252,9 @@ def test_strings_over_lines_keep_their_text_in_an_edited_statement():
 
 
 def test_a_value_over_lines_keeps_its_strings():
-    text = PLAIN.replace("train_dataset=dataset", 'train_dataset=dataset.filter(lambda r: r != """\n  a\n    b""")')
+    text = PLAIN.replace(
+        "train_dataset=dataset", 'train_dataset=dataset.filter(lambda r: r != """\n  a\n    b""")'
+    )
     assert 'r != """\n  a\n    b"""' in result_of(text)
 
 

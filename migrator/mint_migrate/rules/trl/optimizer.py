@@ -24,7 +24,14 @@ ADAMW = frozenset(
     }
 )
 ROUNDED = frozenset(
-    {"adamw_torch_4bit", "adamw_torch_8bit", "adamw_bnb_8bit", "adamw_8bit", "paged_adamw_8bit", "paged_adamw"}
+    {
+        "adamw_torch_4bit",
+        "adamw_torch_8bit",
+        "adamw_bnb_8bit",
+        "adamw_8bit",
+        "paged_adamw_8bit",
+        "paged_adamw",
+    }
 )
 """The same update with states of fewer bits."""
 

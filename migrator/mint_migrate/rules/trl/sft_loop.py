@@ -138,21 +138,23 @@ def _note_old_order(config: ConfigPlan, facts: dict[str, str | bool | int | None
 
 def _choice(config: ConfigPlan, names: tuple[str, ...], default: str) -> str:
     """Return a strategy: no, steps or epoch."""
-    for name in names:
-        if not config.has(name):
+    given = [name for name in names if config.has(name)]
+    for name in given:
+        config.exact(name, "the loop")
+    for name in given:
+        if len(given) > 1 and config.arguments[name].value.literal == "None":
             continue
         text = config.text(name) or ""
         if "Strategy." in text:
             value: object = text.rsplit(".", 1)[-1].lower()
         else:
             value = config.literal(name)
-        config.exact(name, "the loop")
         return "no" if value in {False, None} else str(value)
     return default
 
 
 def _evaluation(config: ConfigPlan, arguments: dict[str, Argument]) -> str:
-    names = ("eval_strategy", "evaluation_strategy")
+    names = ("evaluation_strategy", "eval_strategy")
     chosen = _choice(config, names, "no")
     for name in ("do_eval", "eval_on_start", "eval_steps", "per_device_eval_batch_size"):
         if config.has(name):
@@ -245,7 +247,8 @@ def _tracker(config: ConfigPlan) -> tuple[str, bool]:
     chosen = ""
     if literal is not None:
         value = ast.literal_eval(literal)
-        listed = [value] if isinstance(value, str) else list(value or [])
+        listed = [value] if isinstance(value, str) else []
+        listed = list(value) if isinstance(value, list | tuple) else listed
         known = [item for item in listed if item in TRACKERS]
         chosen = known[0] if known else ""
         rest = [item for item in listed if item not in {"none", "all", chosen}]

@@ -17,18 +17,33 @@ BASE = 'output_dir="out", save_strategy="no", '
         ("warmup_ratio=0.1", "math.ceil(num_steps * config.warmup_ratio)"),
         ("warmup_steps=0.1", "math.ceil(num_steps * config.warmup_steps)"),
         ("warmup_steps=5, warmup_ratio=0.1", "warmup_steps = config.warmup_steps\n"),
-        ("warmup_steps=w, warmup_ratio=0.1", "config.warmup_steps or math.ceil(num_steps * config.warmup_ratio)"),
+        (
+            "warmup_steps=w, warmup_ratio=0.1",
+            "config.warmup_steps or math.ceil(num_steps * config.warmup_ratio)",
+        ),
         ("lr_scheduler_type='constant', warmup_steps=5", "    return config.learning_rate\n"),
         ("lr_scheduler_type=SchedulerType.COSINE", "math.cos(math.pi * progress)"),
-        ("lr_scheduler_type='cosine', lr_scheduler_kwargs={'num_cycles': 0.5}", "math.cos(math.pi * progress)"),
-        ("lr_scheduler_type='cosine', lr_scheduler_kwargs={'num_cycles': a + b}", "math.pi * 2.0 * config.num_cycles"),
+        (
+            "lr_scheduler_type='cosine', lr_scheduler_kwargs={'num_cycles': 0.5}",
+            "math.cos(math.pi * progress)",
+        ),
+        (
+            "lr_scheduler_type='cosine', lr_scheduler_kwargs={'num_cycles': a + b}",
+            "math.pi * 2.0 * config.num_cycles",
+        ),
         ("lr_scheduler_type='polynomial', lr_scheduler_kwargs={'power': a + b}", "** config.power"),
         (
             "lr_scheduler_type='cosine_with_min_lr', lr_scheduler_kwargs=dict(min_lr=a + b)",
             "floor = config.min_lr / config.learning_rate",
         ),
-        ("lr_scheduler_type='cosine_with_min_lr', lr_scheduler_kwargs={'min_lr_rate': 0.1}", "floor = 0.1\n"),
-        ("lr_scheduler_type='inverse_sqrt', lr_scheduler_kwargs={'timescale': 7}", "timescale = 7\n"),
+        (
+            "lr_scheduler_type='cosine_with_min_lr', lr_scheduler_kwargs={'min_lr_rate': 0.1}",
+            "floor = 0.1\n",
+        ),
+        (
+            "lr_scheduler_type='inverse_sqrt', lr_scheduler_kwargs={'timescale': 7}",
+            "timescale = 7\n",
+        ),
         ("lr_scheduler_type=kind", "kind = config.lr_scheduler_type"),
     ],
 )
@@ -55,7 +70,8 @@ def test_a_schedule_chosen_at_run_time_is_approximate():
         "lr_scheduler_type='cosine', lr_scheduler_kwargs={'num_cycles': 1, **more}",
         "lr_scheduler_type='cosine', lr_scheduler_kwargs=dict(num_cycles=1, **more)",
         "lr_scheduler_type='warmup_stable_decay', lr_scheduler_kwargs={'decay_type': kind}",
-        "lr_scheduler_type='warmup_stable_decay', warmup_steps=2, lr_scheduler_kwargs={'warmup_type': 'cosine'}",
+        "lr_scheduler_type='warmup_stable_decay', warmup_steps=2, "
+        "lr_scheduler_kwargs={'warmup_type': 'cosine'}",
         "lr_scheduler_type='warmup_stable_decay', lr_scheduler_kwargs={'num_stable_steps': 5}",
         "lr_scheduler_type=kind, lr_scheduler_kwargs={'num_cycles': 2}",
     ],

@@ -1,10 +1,10 @@
-"""Fields of the configuration are carried, joined, renamed, chosen, dropped, or left to a person."""
+"""Fields of the configuration are carried, joined, renamed, dropped, or left to a person."""
 
 from __future__ import annotations
 
 import pytest
 from mint_migrate.model.plan import Fidelity
-from support.scripts import SFT, LORA, converted, decision, migrated, sft
+from support.scripts import LORA, SFT, converted, decision, migrated, sft
 
 BASE = 'output_dir="out", save_strategy="no", '
 EXACT, APPROXIMATE, DROPPED, MANUAL = Fidelity
@@ -52,7 +52,10 @@ def test_a_field_the_loop_reads_keeps_its_text(field):
         ("max_seq_length=64", "max_length=64,"),
         ("per_device_train_batch_size=2", "batch_size=2,"),
         ("gradient_accumulation_steps=4", "batch_size=8 * 4,"),
-        ("per_device_train_batch_size=a + b, gradient_accumulation_steps=c", "batch_size=(a + b) * c,"),
+        (
+            "per_device_train_batch_size=a + b, gradient_accumulation_steps=c",
+            "batch_size=(a + b) * c,",
+        ),
         ("per_device_train_batch_size=x.bs, gradient_accumulation_steps=4", "batch_size=x.bs * 4,"),
         ("per_gpu_train_batch_size=3", "batch_size=3,"),
         ("max_grad_norm=None", "max_grad_norm=0.0,"),
@@ -63,7 +66,9 @@ def test_fields_with_another_name_here_are_written_under_it(field, written):
 
 
 def test_processes_enter_the_batch():
-    text = converted(given("per_device_train_batch_size=2, gradient_accumulation_steps=4", num_processes=8))
+    text = converted(
+        given("per_device_train_batch_size=2, gradient_accumulation_steps=4", num_processes=8)
+    )
     assert "batch_size=2 * 4 * 8," in text
 
 
@@ -147,7 +152,12 @@ def test_an_adamw_of_fewer_bits_or_an_unknown_one_is_approximate(field):
 
 @pytest.mark.parametrize(
     ("value", "fidelity"),
-    [("ADAMW_TORCH", EXACT), ("ADAMW_8BIT", APPROXIMATE), ("ADAFACTOR", MANUAL), ("ADAFACTOR.value", MANUAL)],
+    [
+        ("ADAMW_TORCH", EXACT),
+        ("ADAMW_8BIT", APPROXIMATE),
+        ("ADAFACTOR", MANUAL),
+        ("ADAFACTOR.value", MANUAL),
+    ],
 )
 def test_an_optimizer_may_be_given_as_a_member_of_its_enumeration(value, fidelity):
     assert about(f"optim=OptimizerNames.{value}").fidelity is fidelity
@@ -166,7 +176,9 @@ def test_a_default_that_enters_the_mathematics_is_written_out():
 
 def test_comments_stay_with_their_fields():
     text = converted(
-        given("\n    # measured\n    learning_rate=1e-4,  # high\n    # unused\n    bf16=True,  # gone\n")
+        given(
+            "\n    # measured\n    learning_rate=1e-4,  # high\n    # none\n    bf16=True,  # out\n"
+        )
     )
     assert "    # measured\n    learning_rate=1e-4,  # high\n" in text
 
@@ -177,8 +189,14 @@ def test_comments_stay_with_their_fields():
         ("config = SFTConfig(*options)", "hides which options"),
         ("config = SFTConfig(**options)", "hides which options"),
         ("config = SFTConfig('out', 8)", "by position"),
-        ("options = {'seed': 1}\noptions['seed'] = 2\nconfig = SFTConfig(**options)", "may be changed on line 8"),
-        ("options = dict(seed=1)\noptions.update(seed=2)\nconfig = SFTConfig(**options)", "may be changed"),
+        (
+            "options = {'seed': 1}\noptions['seed'] = 2\nconfig = SFTConfig(**options)",
+            "may be changed on line 8",
+        ),
+        (
+            "options = dict(seed=1)\noptions.update(seed=2)\nconfig = SFTConfig(**options)",
+            "may be changed",
+        ),
         ("options = {'seed': 1}\nconfig = SFTConfig(seed=2, **options)", "given twice"),
         ("config = load()", "cannot be seen"),
         ("config = a = SFTConfig()", "cannot be seen"),
@@ -192,24 +210,34 @@ def test_comments_stay_with_their_fields():
     ],
 )
 def test_a_configuration_that_cannot_be_read_is_left_alone(code, reason):
-    result = migrated(SFT.format(config="CONFIG", lora=LORA, trainer="", after="").replace(
-        "config = SFTConfig(CONFIG)", code
-    ))
+    result = migrated(
+        SFT.format(config="CONFIG", lora=LORA, trainer="", after="").replace(
+            "config = SFTConfig(CONFIG)", code
+        )
+    )
     assert result.text is None
     assert reason in result.notices[0]
 
 
 def test_a_dictionary_of_options_is_followed_and_goes():
-    text = converted(migrated(SFT.format(config="**options", lora=LORA, trainer="", after="").replace(
-        "config =", "options = {'output_dir': 'o', 'save_strategy': 'no', 'seed': 3}\nconfig ="
-    )))
+    text = converted(
+        migrated(
+            SFT.format(config="**options", lora=LORA, trainer="", after="").replace(
+                "config =",
+                "options = {'output_dir': 'o', 'save_strategy': 'no', 'seed': 3}\nconfig =",
+            )
+        )
+    )
     assert "seed=3," in text
     assert "options =" not in text
 
 
 def test_fields_the_script_reads_stay_in_the_namespace():
     text = converted(
-        sft(config=BASE + "bf16=True, per_device_train_batch_size=2", after="print(config.bf16, config.per_device_train_batch_size)")
+        sft(
+            config=BASE + "bf16=True, per_device_train_batch_size=2",
+            after="print(config.bf16, config.per_device_train_batch_size)",
+        )
     )
     assert "    bf16=True," in text
     assert "    per_device_train_batch_size=2," in text
@@ -221,21 +249,31 @@ def test_a_method_of_the_configuration_is_for_a_person():
     assert MANUAL in {item.fidelity for item in result.decisions}
 
 
-@pytest.mark.parametrize("shape", ["config: SFTConfig = SFTConfig", "config = (SFTConfig)", "config = \\\n    SFTConfig"])
+@pytest.mark.parametrize(
+    "shape", ["config: SFTConfig = SFTConfig", "config = (SFTConfig)", "config = \\\n    SFTConfig"]
+)
 def test_other_ways_to_write_the_assignment_are_understood(shape):
-    text = SFT.format(config=BASE, lora=LORA, trainer="", after="").replace("config = SFTConfig", shape)
+    text = SFT.format(config=BASE, lora=LORA, trainer="", after="").replace(
+        "config = SFTConfig", shape
+    )
     assert "\nconfig = SimpleNamespace(\n" in converted(migrated(text))
 
 
 def test_an_inline_configuration_is_written_above_training():
-    text = SFT.format(config="X", lora=LORA, trainer="", after="").replace("config = SFTConfig(X)\n", "config = 3\n")
-    text = converted(migrated(text.replace("args=config", 'args=SFTConfig("out", save_strategy="no")')))
+    text = SFT.format(config="X", lora=LORA, trainer="", after="").replace(
+        "config = SFTConfig(X)\n", "config = 3\n"
+    )
+    text = converted(
+        migrated(text.replace("args=config", 'args=SFTConfig("out", save_strategy="no")'))
+    )
     assert "training_config = SimpleNamespace(\n" in text
     assert "train(\n    training_config,\n" in text
 
 
 def test_without_a_configuration_the_defaults_are_written():
-    text = SFT.format(config="X", lora=LORA, trainer="", after="").replace("config = SFTConfig(X)\n", "")
+    text = SFT.format(config="X", lora=LORA, trainer="", after="").replace(
+        "config = SFTConfig(X)\n", ""
+    )
     text = converted(migrated(text.replace("    args=config,\n", "")))
-    assert 'config = SimpleNamespace(\n' in text
+    assert "config = SimpleNamespace(\n" in text
     assert 'output_dir="Qwen3-0.6B-SFT"' in text

@@ -18,8 +18,14 @@ def text(config: str, trainer: str = "", **options: object) -> str:
     [
         ("max_steps=5", "    num_steps = config.max_steps\n    output"),
         ("max_steps=5, num_train_epochs=2", "    num_steps = config.max_steps\n    output"),
-        ("max_steps=-1", "    num_steps = math.ceil(config.num_train_epochs * steps_per_epoch)\n    output"),
-        ("num_train_epochs=2", "    num_steps = math.ceil(config.num_train_epochs * steps_per_epoch)\n"),
+        (
+            "max_steps=-1",
+            "    num_steps = math.ceil(config.num_train_epochs * steps_per_epoch)\n    output",
+        ),
+        (
+            "num_train_epochs=2",
+            "    num_steps = math.ceil(config.num_train_epochs * steps_per_epoch)\n",
+        ),
         ("max_steps=n", "    if num_steps <= 0:\n"),
     ],
 )
@@ -32,7 +38,10 @@ def test_the_length_of_training_is_steps_or_epochs_or_either(config, line):
     [
         ('eval_strategy="steps", eval_steps=7', "if done % config.eval_steps == 0:"),
         ('evaluation_strategy="steps", eval_steps=7', "if done % config.eval_steps == 0:"),
-        ('eval_strategy="steps", eval_steps=0.25', "if done % max(1, math.ceil(num_steps * config.eval_steps)) == 0:"),
+        (
+            'eval_strategy="steps", eval_steps=0.25',
+            "if done % max(1, math.ceil(num_steps * config.eval_steps)) == 0:",
+        ),
         ('eval_strategy="steps", logging_steps=3', "    eval_steps=3,"),
         ('eval_strategy="steps", eval_steps=None, logging_steps=3', "    eval_steps=3,"),
         (
@@ -40,9 +49,23 @@ def test_the_length_of_training_is_steps_or_epochs_or_either(config, line):
             "if done % max(1, math.ceil(num_steps * config.eval_steps)) == 0:",
         ),
         ('eval_strategy="epoch"', "if done % steps_per_epoch == 0:\n                eval_loss"),
-        ("eval_strategy=IntervalStrategy.EPOCH", "if done % steps_per_epoch == 0:\n                eval_loss"),
+        (
+            "eval_strategy=IntervalStrategy.EPOCH",
+            "if done % steps_per_epoch == 0:\n                eval_loss",
+        ),
+        (
+            'eval_strategy="no", evaluation_strategy="epoch"',
+            "if done % steps_per_epoch == 0:\n                eval_loss",
+        ),
+        (
+            'eval_strategy="epoch", evaluation_strategy=None',
+            "if done % steps_per_epoch == 0:\n                eval_loss",
+        ),
         ('eval_strategy="epoch", eval_on_start=True', "before training  eval_loss"),
-        ('eval_strategy="epoch", per_device_eval_batch_size=3', "range(0, len(rows), config.eval_batch_size)"),
+        (
+            'eval_strategy="epoch", per_device_eval_batch_size=3',
+            "range(0, len(rows), config.eval_batch_size)",
+        ),
     ],
 )
 def test_evaluation_happens_when_the_original_evaluated(config, line):
@@ -70,8 +93,14 @@ def test_without_a_strategy_or_rows_nothing_is_evaluated(config, trainer):
         ("save_steps=5", "    save_steps=5,"),
         ('save_strategy="epoch"', "if done % steps_per_epoch == 0 or done == num_steps:"),
         ("save_steps=0.5", "if done % max(1, math.ceil(num_steps * config.save_steps)) == 0 or"),
-        ("save_total_limit=2", "save_checkpoint(training_client, done, output_dir, config.save_total_limit)"),
-        ("save_strategy=SaveStrategy.EPOCH", "if done % steps_per_epoch == 0 or done == num_steps:"),
+        (
+            "save_total_limit=2",
+            "save_checkpoint(training_client, done, output_dir, config.save_total_limit)",
+        ),
+        (
+            "save_strategy=SaveStrategy.EPOCH",
+            "if done % steps_per_epoch == 0 or done == num_steps:",
+        ),
     ],
 )
 def test_checkpoints_are_saved_when_the_original_saved(config, line):
@@ -84,7 +113,9 @@ def test_without_saving_there_is_no_checkpoint(config):
 
 
 def test_the_best_checkpoint_is_not_chosen():
-    found = decision(sft(config='output_dir="o", save_strategy="best"'), "trl.SFTConfig.save_strategy")
+    found = decision(
+        sft(config='output_dir="o", save_strategy="best"'), "trl.SFTConfig.save_strategy"
+    )
     assert (found.fidelity, found.code) == (Fidelity.APPROXIMATE, "MM219")
 
 
@@ -115,7 +146,9 @@ def test_a_tracker_is_called_as_before(value, fidelity, line):
     assert decision(result, "trl.SFTConfig.report_to").fidelity is fidelity
 
 
-@pytest.mark.parametrize("value", ['"none"', "[]", "None", "()", '["none"]', '"all"', '"mlflow"', "tracker"])
+@pytest.mark.parametrize(
+    "value", ['"none"', "[]", "None", "()", '["none"]', "True", '"all"', '"mlflow"', "tracker"]
+)
 def test_without_a_known_tracker_none_is_called(value):
     converted_text = text(f"report_to={value}")
     assert "wandb" not in converted_text
@@ -123,7 +156,9 @@ def test_without_a_known_tracker_none_is_called(value):
 
 
 def test_a_run_the_script_starts_is_not_started_again():
-    result = sft(config='output_dir="o", report_to="wandb"', after="import wandb\nwandb.init(project='x')")
+    result = sft(
+        config='output_dir="o", report_to="wandb"', after="import wandb\nwandb.init(project='x')"
+    )
     assert converted(result).count("wandb.init(") == 1
 
 
@@ -145,13 +180,19 @@ def test_an_expression_reaches_the_loop_through_the_configuration(config, expres
     [
         ("", "trainer.train(resume_from_checkpoint=True)", "resume_from_checkpoint=True,"),
         ("", 'trainer.train("out/checkpoint-5")', 'resume_from_checkpoint="out/checkpoint-5",'),
-        ("", "trainer.train(resume_from_checkpoint=args.resume)", "resume_from_checkpoint=args.resume,"),
+        (
+            "",
+            "trainer.train(resume_from_checkpoint=args.resume)",
+            "resume_from_checkpoint=args.resume,",
+        ),
     ],
 )
 def test_training_resumes_where_the_original_did(config, call, given):
     from support.scripts import LORA, SFT, migrated
 
-    script = SFT.format(config='output_dir="o"', lora=LORA, trainer="", after="").replace("trainer.train()", call)
+    script = SFT.format(config='output_dir="o"', lora=LORA, trainer="", after="").replace(
+        "trainer.train()", call
+    )
     result = converted(migrated(script))
     assert given in result
     assert "def find_checkpoint(" in result
@@ -180,7 +221,7 @@ def test_before_one_seed_ordered_everything():
     ("version", "line"),
     [
         ("0.11.4", "share=1.0 / config.gradient_accumulation_steps"),
-        ("1.16.0", "weights\": [1.0 / num_loss_tokens]"),
+        ("1.16.0", 'weights": [1.0 / num_loss_tokens]'),
     ],
 )
 def test_accumulation_averages_as_the_release_did(version, line):

@@ -31,7 +31,11 @@ TRAINER = PLAIN[PLAIN.index("trainer = ") : PLAIN.index("trainer.train()")].rstr
         ('    model="Qwen/Qwen3-0.6B",\n', "", "without a model"),
         ("args=config", "args=3", "cannot be seen"),
         ("args=config", "args=LoraConfig()", "not a configuration"),
-        ("    train_dataset=dataset,", "    train_dataset=dataset,\n    eval_dataset={'a': dataset},", "dictionary of evaluation"),
+        (
+            "    train_dataset=dataset,",
+            "    train_dataset=dataset,\n    eval_dataset={'a': dataset},",
+            "dictionary of evaluation",
+        ),
         ('split="train"', 'split="train", streaming=True', "streamed"),
         ("dataset = load", "types = 3\ndataset = load", "`types` is something else"),
         ("dataset = load", "import types\ndataset = load", "`types` is something else"),
@@ -51,14 +55,20 @@ def test_a_trainer_that_cannot_be_followed_is_left_alone(old, new, reason):
 
 
 def test_a_trainer_built_twice_is_left_alone():
-    result = migrated(PLAIN.replace("trainer.train()", f"if dataset:\n    {TRAINER}\ntrainer.train()"))
+    result = migrated(
+        PLAIN.replace("trainer.train()", f"if dataset:\n    {TRAINER}\ntrainer.train()")
+    )
     assert result.text is None
     assert "2 places" in result.notices[0]
 
 
 def test_a_global_trainer_is_left_alone():
-    body = "".join(f"    {line}\n" for line in f"global trainer\n{TRAINER}\ntrainer.train()".splitlines())
-    result = migrated(PLAIN.replace(TRAINER, "").replace("trainer.train()", f"def main():\n{body}\nmain()"))
+    body = "".join(
+        f"    {line}\n" for line in f"global trainer\n{TRAINER}\ntrainer.train()".splitlines()
+    )
+    result = migrated(
+        PLAIN.replace(TRAINER, "").replace("trainer.train()", f"def main():\n{body}\nmain()")
+    )
     assert "global variable" in result.notices[0]
 
 
@@ -80,7 +90,10 @@ def test_a_file_that_uses_no_framework_is_skipped(text, code):
     ("text", "code"),
     [
         ("from trl import DPOTrainer\nt = DPOTrainer()\nt.train()", "MM201"),
-        ("from trl import SFTTrainer\nclass A(SFTTrainer):\n    def compute_loss(self): pass\nA().train()", "MM202"),
+        (
+            "import trl\nclass A(trl.SFTTrainer):\n  def f(self): pass\nA().train()",
+            "MM202",
+        ),
         ("from trl import *\nSFTTrainer()", "MM201"),
         ("import trl", "MM201"),
     ],
@@ -120,7 +133,9 @@ def test_an_argument_for_a_person_marks_the_training_call(name):
 
 
 def test_comments_of_arguments_stay():
-    text = PLAIN.replace("    train_dataset=dataset,", "    # clean\n    train_dataset=dataset,  # 3k rows")
+    text = PLAIN.replace(
+        "    train_dataset=dataset,", "    # clean\n    train_dataset=dataset,  # 3k rows"
+    )
     assert "    # clean\n    train_dataset=dataset,  # 3k rows\n" in converted(migrated(text))
 
 
@@ -159,7 +174,9 @@ def test_names_that_the_script_has_are_not_taken():
 def test_a_trainer_is_converted_wherever_it_stands(shape):
     depth = 8 if "\n    {}" in shape else 4
     head, body = PLAIN[: PLAIN.index("dataset =")], PLAIN[PLAIN.index("dataset =") :]
-    indented = "".join(" " * depth + line + "\n" for line in body.strip().splitlines() if line.strip())
+    indented = "".join(
+        " " * depth + line + "\n" for line in body.strip().splitlines() if line.strip()
+    )
     text = converted(migrated(head + shape.replace("    {}", "{}").format(indented)))
     assert " " * depth + "training_client = train(\n" in text
     assert " " * depth + "    config,\n" in text
@@ -179,7 +196,9 @@ def test_training_may_share_its_line(line, written):
 
 
 def test_all_on_one_line_with_semicolons():
-    text = PLAIN.replace("\ntrainer = ", "; trainer = ").replace("\ntrainer.train()", "; trainer.train()")
+    text = PLAIN.replace("\ntrainer = ", "; trainer = ").replace(
+        "\ntrainer.train()", "; trainer.train()"
+    )
     assert "\ntraining_client = train(\n" in converted(migrated(text))
 
 

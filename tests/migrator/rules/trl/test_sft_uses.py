@@ -1,10 +1,10 @@
-"""What the script does with trainer and model besides training is converted, dropped, or left to a person."""
+"""Uses of trainer and model besides training are converted, dropped, or left to a person."""
 
 from __future__ import annotations
 
 import pytest
 from mint_migrate.model.plan import Fidelity
-from support.scripts import SFT, LORA, converted, migrated, sft
+from support.scripts import LORA, SFT, converted, migrated, sft
 
 EXACT, APPROXIMATE, DROPPED, MANUAL = Fidelity
 BASE = 'output_dir="out", save_strategy="no"'
@@ -19,23 +19,67 @@ def with_model(after: str = "", before: str = ""):
 
 
 def use_of(result, chain: str):
-    found = [item for item in result.decisions if item.found.name.endswith(chain) and item.found.kind == "method"]
+    found = [
+        item
+        for item in result.decisions
+        if item.found.name.endswith(chain) and item.found.kind == "method"
+    ]
     return found[0]
 
 
 @pytest.mark.parametrize(
     ("after", "chain", "fidelity", "line"),
     [
-        ('trainer.save_model("x/final")', "save_model", APPROXIMATE, 'save_state(name="final").result()'),
-        ("trainer.save_model()", "save_model", APPROXIMATE, "save_state(name=Path(config.output_dir).name)"),
+        (
+            'trainer.save_model("x/final")',
+            "save_model",
+            APPROXIMATE,
+            'save_state(name="final").result()',
+        ),
+        (
+            "trainer.save_model()",
+            "save_model",
+            APPROXIMATE,
+            "save_state(name=Path(config.output_dir).name)",
+        ),
         ("trainer.save_model(path)", "save_model", APPROXIMATE, "save_state(name=Path(path).name)"),
-        ('trainer.model.save_pretrained("x")', "save_pretrained", APPROXIMATE, 'save_state(name="x")'),
+        (
+            'trainer.model.save_pretrained("x")',
+            "save_pretrained",
+            APPROXIMATE,
+            'save_state(name="x")',
+        ),
         ("print(trainer.state.log_history)", "log_history", APPROXIMATE, "metrics.jsonl"),
-        ("for x in trainer.state.log_history:\n    print(x)", "log_history", APPROXIMATE, "for x in [json.loads("),
-        ("if trainer.is_world_process_zero():\n    print(1)", "is_world_process_zero", EXACT, "if True:\n    print(1)"),
-        ("x = trainer.is_world_process_zero() or 2", "is_world_process_zero", EXACT, "x = True or 2"),
-        ("while (trainer.is_world_process_zero()):\n    break", "is_world_process_zero", EXACT, "while (True):"),
-        ("if 0:\n    pass\nelif trainer.accelerator.is_main_process:\n    print(1)", "is_main_process", EXACT, "elif True:"),
+        (
+            "for x in trainer.state.log_history:\n    print(x)",
+            "log_history",
+            APPROXIMATE,
+            "for x in [json.loads(",
+        ),
+        (
+            "if trainer.is_world_process_zero():\n    print(1)",
+            "is_world_process_zero",
+            EXACT,
+            "if True:\n    print(1)",
+        ),
+        (
+            "x = trainer.is_world_process_zero() or 2",
+            "is_world_process_zero",
+            EXACT,
+            "x = True or 2",
+        ),
+        (
+            "while (trainer.is_world_process_zero()):\n    break",
+            "is_world_process_zero",
+            EXACT,
+            "while (True):",
+        ),
+        (
+            "if 0:\n    pass\nelif trainer.accelerator.is_main_process:\n    print(1)",
+            "is_main_process",
+            EXACT,
+            "elif True:",
+        ),
     ],
 )
 def test_a_use_with_a_counterpart_is_converted(after, chain, fidelity, line):
@@ -47,8 +91,14 @@ def test_a_use_with_a_counterpart_is_converted(after, chain, fidelity, line):
 @pytest.mark.parametrize(
     ("after", "line"),
     [
-        ("trainer.evaluate()", 'print({"eval_loss": evaluate(training_client, eval_rows, config)})'),
-        ("m = trainer.evaluate()", 'm = {"eval_loss": evaluate(training_client, eval_rows, config)}'),
+        (
+            "trainer.evaluate()",
+            'print({"eval_loss": evaluate(training_client, eval_rows, config)})',
+        ),
+        (
+            "m = trainer.evaluate()",
+            'm = {"eval_loss": evaluate(training_client, eval_rows, config)}',
+        ),
         ("m = trainer.evaluate(other)", "for row in other]"),
         ('print(trainer.evaluate()["eval_loss"])', 'print({"eval_loss": evaluate('),
         ('if trainer.evaluate()["eval_loss"] < 1:\n    print(1)', 'if {"eval_loss": evaluate('),
@@ -58,7 +108,9 @@ def test_evaluation_after_training_is_called(after, line):
     assert line in converted(sft(trainer="eval_dataset=dataset", after=after))
 
 
-@pytest.mark.parametrize("after", ["trainer.save_state()", "trainer.create_model_card()", 'trainer.log_metrics("a", {})'])
+@pytest.mark.parametrize(
+    "after", ["trainer.save_state()", "trainer.create_model_card()", 'trainer.log_metrics("a", {})']
+)
 def test_housekeeping_goes(after):
     result = sft(after=after)
     assert "trainer." not in converted(result)
@@ -77,7 +129,7 @@ def test_housekeeping_goes(after):
         "print(trainer)",
         "print(trainer, trainer.state.log_history)",
         "assert trainer",
-        'model = trainer.model\nmodel.generate()',
+        "model = trainer.model\nmodel.generate()",
     ],
 )
 def test_what_has_no_counterpart_becomes_a_comment_for_a_person(after):
@@ -89,7 +141,13 @@ def test_what_has_no_counterpart_becomes_a_comment_for_a_person(after):
 
 
 @pytest.mark.parametrize(
-    "after", ["print(model)", "model.generate()", "x = model.config.vocab_size", "total = sum(p.numel() for p in model.parameters())"]
+    "after",
+    [
+        "print(model)",
+        "model.generate()",
+        "x = model.config.vocab_size",
+        "total = sum(p.numel() for p in model.parameters())",
+    ],
 )
 def test_what_is_done_with_the_model_is_for_a_person(after):
     result = with_model(after)
@@ -98,7 +156,9 @@ def test_what_is_done_with_the_model_is_for_a_person(after):
 
 
 def test_a_broken_statement_takes_those_that_need_its_result_with_it():
-    text = converted(sft(after="loader = trainer.get_train_dataloader()\nbatch = next(iter(loader))\nprint(batch)\nprint('kept')"))
+    text = converted(
+        sft(after="loader = trainer.get_x()\nbatch = next(loader)\nprint(batch)\nprint('kept')")
+    )
     for line in ("loader = trainer", "batch = next", "print(batch)"):
         assert f"# {line}" in text
     assert "\nprint('kept')" in text
@@ -141,13 +201,16 @@ def test_rows_that_need_the_model_stop_the_conversion(before):
 def test_a_block_that_cannot_stay_stops_the_conversion_of_training_inside_it():
     head = "from accelerate import Accelerator\naccelerator = Accelerator()\n"
     text = SFT.format(config=BASE, lora=LORA, trainer="", after="")
-    result = migrated(head + text.replace("trainer.train()", "with accelerator.autocast():\n    trainer.train()"))
+    result = migrated(
+        head + text.replace("trainer.train()", "with accelerator.autocast():\n    trainer.train()")
+    )
     assert result.text is None
 
 
 def test_where_training_failed_there_is_nothing_to_save():
     text = SFT.format(config=BASE, lora=LORA, trainer="", after="").replace(
-        "trainer.train()", 'try:\n    trainer.train()\nexcept KeyboardInterrupt:\n    trainer.save_model("x")'
+        "trainer.train()",
+        'try:\n    trainer.train()\nexcept KeyboardInterrupt:\n    trainer.save_model("x")',
     )
     result = migrated(text)
     assert use_of(result, "save_model").fidelity is MANUAL
@@ -155,7 +218,13 @@ def test_where_training_failed_there_is_nothing_to_save():
 
 
 @pytest.mark.parametrize(
-    "before", ["trainer.evaluate()", "x = trainer.evaluate()", 'trainer.save_model("x")', "print(trainer.state.log_history)"]
+    "before",
+    [
+        "trainer.evaluate()",
+        "x = trainer.evaluate()",
+        'trainer.save_model("x")',
+        "print(trainer.state.log_history)",
+    ],
 )
 def test_before_training_there_is_no_client(before):
     text = SFT.format(config=BASE, lora=LORA, trainer="eval_dataset=dataset", after="").replace(
@@ -167,7 +236,9 @@ def test_before_training_there_is_no_client(before):
 
 
 def test_a_second_trainer_is_for_a_person():
-    result = sft(after='second = SFTTrainer(model="b", args=config, train_dataset=dataset)\nsecond.train()')
+    result = sft(
+        after='second = SFTTrainer(model="b", args=config, train_dataset=dataset)\nsecond.train()'
+    )
     text = converted(result)
     assert "# second = SFTTrainer(" in text
     assert "# second.train()" in text
@@ -177,5 +248,9 @@ def test_a_second_trainer_is_for_a_person():
 
 def test_every_decision_but_exact_says_why():
     result = sft(after="trainer.push_to_hub()\ntrainer.save_model()\ntrainer.save_state()")
-    bare = [item for item in result.decisions if item.fidelity is not EXACT and not (item.code and item.note)]
+    bare = [
+        item
+        for item in result.decisions
+        if item.fidelity is not EXACT and not (item.code and item.note)
+    ]
     assert bare == []
