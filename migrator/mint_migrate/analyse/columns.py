@@ -7,8 +7,12 @@ import ast
 from mint_migrate.analyse.scopes import ModuleScopes
 from mint_migrate.model.facts import FunctionFact
 
-ROW_MAKERS = frozenset({"map", "from_list", "from_dict", "from_generator", "add_column", "rename_column"})
-ROW_READERS = frozenset({"map", "filter", "remove_columns", "select_columns", "sort", "rename_column"})
+ROW_MAKERS = frozenset(
+    {"map", "from_list", "from_dict", "from_generator", "add_column", "rename_column"}
+)
+ROW_READERS = frozenset(
+    {"map", "filter", "remove_columns", "select_columns", "sort", "rename_column"}
+)
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -16,8 +20,9 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 def column_evidence(tree: ast.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the columns that the script makes and those that it reads, sorted.
 
-    Made: keys of dictionaries returned by functions given to `map`, of rows given to `Dataset.from_list` and
-    `from_dict`, and new names in `rename_column`. Read: string subscripts in such functions.
+    Made: keys of dictionaries returned by functions given to `map`, of rows given to
+    `Dataset.from_list` and `from_dict`, and new names in `rename_column`. Read: string subscripts
+    in such functions.
     """
     functions: dict[str, FunctionNode] = {
         node.name: node
@@ -72,14 +77,16 @@ def _strings(node: ast.expr) -> set[str]:
 
 def _dictionary_keys(node: ast.Dict) -> set[str]:
     return {
-        key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        key.value
+        for key in node.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str)
     }
 
 
 def _row_keys(
     node: ast.expr, assigned: dict[str, ast.expr], functions: dict[str, FunctionNode]
 ) -> set[str]:
-    """Return the top-level keys of rows given as a list of dictionaries, a dictionary or a maker."""
+    """Return the top-level keys of rows: a list of dictionaries, a dictionary, or a maker."""
     if isinstance(node, ast.Name):
         if node.id in assigned:
             value = assigned[node.id]

@@ -285,9 +285,7 @@ class _Collector:
             statement = self.scopes.statement_of[top]
             target, targets = self._targets(statement, top)
             arguments = tuple(
-                argument
-                for call in use.calls
-                for argument in self._arguments(call, owner)
+                argument for call in use.calls for argument in self._arguments(call, owner)
             )
             is_expression = isinstance(statement, ast.Expr) and statement.value is top
             is_store = isinstance(top, ast.Attribute) and isinstance(top.ctx, ast.Store)
@@ -321,7 +319,10 @@ class _Collector:
                 if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
                     span = self.source.span(item)
                     place = Span(
-                        line=span.line, column=span.column, end_line=span.line, end_column=span.column + 3
+                        line=span.line,
+                        column=span.column,
+                        end_line=span.line,
+                        end_column=span.column + 3,
                     )
                     name = f"{base}.{item.name}"
                     found.append(

@@ -56,7 +56,9 @@ class ObjectTracker:
         """The first element of `model, tokenizer = FastLanguageModel.from_pretrained(...)`."""
         for call in self.calls:
             if call.target is None and call.targets and makes_object(call.qualified):
-                self.held.setdefault(self._key(self.scopes.scopes[call.scope], call.targets[0]), call.number)
+                self.held.setdefault(
+                    self._key(self.scopes.scopes[call.scope], call.targets[0]), call.number
+                )
 
     def _hold_derived(self, scope: ScopeInfo, name: str, bound: Bound) -> None:
         if not isinstance(bound.value, ast.Call) or not isinstance(bound.value.func, ast.Attribute):
@@ -116,7 +118,9 @@ class ObjectTracker:
             outermost=top,
             root=name,
             number=number,
-            owner="model" if is_model(self.calls[number].qualified) else self.calls[number].qualified,
+            owner="model"
+            if is_model(self.calls[number].qualified)
+            else self.calls[number].qualified,
             chain=chain.removesuffix("()"),
             calls=tuple(calls),
         )
@@ -137,7 +141,9 @@ def is_model(qualified: str) -> bool:
     owner, method = parts[-2], parts[-1]
     if owner.startswith("Fast") and owner.endswith("Model"):
         return method in {"from_pretrained", "get_peft_model"}
-    return method == "from_pretrained" and (owner.startswith("AutoModel") or owner.endswith("ForCausalLM"))
+    return method == "from_pretrained" and (
+        owner.startswith("AutoModel") or owner.endswith("ForCausalLM")
+    )
 
 
 def makes_object(qualified: str) -> bool:

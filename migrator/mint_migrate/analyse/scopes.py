@@ -1,7 +1,8 @@
 """Scopes and bindings of one module: what a name means at a place.
 
-Follows Python's rules for module, function, lambda and class scopes. Comprehension variables are treated as bound
-in the enclosing scope, which can only make a name look shadowed, never the other way round.
+Follows Python's rules for module, function, lambda and class scopes. Comprehension variables are
+treated as bound in the enclosing scope, which can only make a name look shadowed, never the other
+way round.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class ScopeInfo:
 
 
 class ModuleScopes:
-    """The scopes of a module, and for each node its scope, its parent and its innermost statement."""
+    """The scopes of a module; for each node its scope, its parent and its innermost statement."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.scopes: list[ScopeInfo] = []

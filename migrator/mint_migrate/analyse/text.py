@@ -88,7 +88,8 @@ class SourceText:
         return self._comments.get(line)
 
     def comments_around(self, span: Span, start_line: int, limit: int) -> tuple[list[str], str]:
-        """Return comment lines directly above *span* (down from *start_line*) and the one behind it.
+        """Return comment lines directly above *span* (down from *start_line*) and the one behind
+        it.
 
         *limit* is the last line that may hold the trailing comment.
         """
@@ -107,7 +108,8 @@ class SourceText:
 def source_lines(text: str) -> list[str]:
     """Return the lines of a module, each with its newline, counted as Python's parser counts them.
 
-    `str.splitlines` would also break at form feeds and Unicode separators, which the parser does not.
+    `str.splitlines` would also break at form feeds and Unicode separators, which the parser does
+    not.
     """
     lines = [f"{line}\n" for line in text.split("\n")]
     lines[-1] = lines[-1][:-1]
@@ -152,7 +154,9 @@ def _read_string_lines(text: str) -> list[int]:
 
 
 def standalone(node: ast.expr, text: str) -> str:
-    """Return the text of an expression so that it may stand anywhere: in parentheses where it leant on others."""
+    """Return the text of an expression so that it may stand anywhere: in parentheses where it leant
+    on others.
+    """
     if isinstance(node, ast.NamedExpr | ast.Yield | ast.YieldFrom):
         return f"({text})"
     if "\n" not in text:

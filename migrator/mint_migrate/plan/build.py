@@ -129,10 +129,14 @@ def _check_inputs(ledger: Ledger, trainer: Call) -> None:
     facts = ledger.facts
     written = [span for span, edit in ledger.edits.items() if edit.is_statement and edit.text]
     for span in written:
-        outer = next((item for item in ledger.broken if item != span and contains(item, span)), None)
+        outer = next(
+            (item for item in ledger.broken if item != span and contains(item, span)), None
+        )
         if outer is not None and _is_conversion(ledger, span):
             code, note = ledger.broken[outer]
-            raise Blocked(code, f"line {outer.line} cannot stay, and training stands inside it: {note}")
+            raise Blocked(
+                code, f"line {outer.line} cannot stay, and training stands inside it: {note}"
+            )
     inputs = _training_inputs(ledger, trainer)
     for statement in facts.statements:
         outer = next((item for item in ledger.broken if contains(item, statement.span)), None)
@@ -142,7 +146,9 @@ def _check_inputs(ledger: Ledger, trainer: Call) -> None:
             if (name, ledger.owner_of(name, statement.scope)) in inputs:
                 code, note = ledger.broken[outer]
                 raise Blocked(
-                    code, f"training needs `{name}` of line {statement.span.line}, which cannot stay: {note}"
+                    code,
+                    f"training needs `{name}` of line {statement.span.line}, which cannot "
+                    f"stay: {note}",
                 )
 
 
@@ -165,10 +171,14 @@ def _training_inputs(ledger: Ledger, trainer: Call) -> set[tuple[str, int | None
     while pending:
         size = len(inputs)
         for statement in facts.statements:
-            if any((name, ledger.owner_of(name, statement.scope)) in inputs for name in statement.binds):
+            if any(
+                (name, ledger.owner_of(name, statement.scope)) in inputs for name in statement.binds
+            ):
                 edit = ledger.edits.get(statement.span)
                 if edit is None or not edit.is_statement:
-                    inputs |= {(name, ledger.owner_of(name, statement.scope)) for name in statement.loads}
+                    inputs |= {
+                        (name, ledger.owner_of(name, statement.scope)) for name in statement.loads
+                    }
         pending = len(inputs) > size
     return inputs
 
@@ -267,7 +277,7 @@ def _edits(ledger: Ledger) -> tuple[Edit, ...]:
             is_statement=True,
             comments=(f"# TODO[mint-migrate {code}] {note}", *_commented(ledger.text_of(span))),
         )
-    outer = [span for span in ledger.broken]
+    outer = list(ledger.broken)
     return tuple(
         edits[span]
         for span in sorted(edits)
@@ -341,7 +351,9 @@ def _unconverted(
     decisions = []
     for found in all_found(facts):
         row = tables.row(found.name, None)
-        own = row if row is not None and row.fidelity is Fidelity.MANUAL and problem is None else None
+        own = (
+            row if row is not None and row.fidelity is Fidelity.MANUAL and problem is None else None
+        )
         decisions.append(
             Decision(
                 found=found,

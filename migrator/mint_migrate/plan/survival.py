@@ -24,7 +24,9 @@ def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
 
 def _names_written(ledger: Ledger) -> set[str]:
     """Return the names that our own replacements read."""
-    texts = [edit.text for span, edit in ledger.edits.items() if edit.text and span not in ledger.broken]
+    texts = [
+        edit.text for span, edit in ledger.edits.items() if edit.text and span not in ledger.broken
+    ]
     return set().union(*(names_in(text) for text in texts))
 
 
@@ -69,7 +71,9 @@ def names_in(text: str) -> set[str]:
 
 
 def drop_orphans(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
-    """Remove plain assignments that only removed code read; return imports that only removed code used."""
+    """Remove plain assignments that only removed code read; return imports that only removed code
+    used.
+    """
     pending = True
     while pending:
         pending = False
@@ -89,7 +93,11 @@ def drop_orphans(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
 
 
 def _is_orphan(ledger: Ledger, binding: Binding) -> bool:
-    if binding.statement in ledger.edits or binding.value is None or binding.name.startswith("self."):
+    if (
+        binding.statement in ledger.edits
+        or binding.value is None
+        or binding.name.startswith("self.")
+    ):
         return False
     if not _was_used(ledger, binding.name, binding.scope) or not _is_pure(binding.value.text):
         return False
@@ -125,4 +133,11 @@ def _is_pure(text: str) -> bool:
 
 
 def _is_builtin_view(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id in {"getattr", "dict", "list", "str", "int", "float"}
+    return isinstance(node.func, ast.Name) and node.func.id in {
+        "getattr",
+        "dict",
+        "list",
+        "str",
+        "int",
+        "float",
+    }

@@ -19,10 +19,12 @@ def extend_docstring(nodes: Sequence[Node], headline: str, summary: Sequence[str
     paragraphs = [own] if own else []
     paragraphs.append(fill(headline, WIDTH))
     if summary:
-        listed = "\n".join(fill(f"- {item.rstrip('.')}", WIDTH, subsequent_indent="  ") for item in summary)
+        listed = "\n".join(
+            fill(f"- {item.rstrip('.')}", WIDTH, subsequent_indent="  ") for item in summary
+        )
         paragraphs.append(
-            "Same loss, data order and schedule as the original, except (line numbers are the original's):\n"
-            + listed
+            "Same loss, data order and schedule as the original, except (line numbers are "
+            "the original's):\n" + listed
         )
     else:
         paragraphs.append("Same loss, data order and schedule as the original.")

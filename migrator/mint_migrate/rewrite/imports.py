@@ -15,9 +15,8 @@ def add_imports(nodes: Sequence[Node], wanted: Sequence[str], start: int) -> lis
     """Return the statements with *wanted* imports added.
 
     Args:
-        nodes: top-level statements.
-        wanted: import statements, one name each.
-        start: index of the first statement that may be preceded by an import (behind the docstring and
+        nodes: top-level statements. wanted: import statements, one name each. start: index of the
+        first statement that may be preceded by an import (behind the docstring and
             `__future__` imports).
     """
     end = start
@@ -72,7 +71,9 @@ def _single_imports(node: Node) -> list[cst.CSTNode]:
                 cst.Import(names=[alias.with_changes(comma=cst.MaybeSentinel.DEFAULT)])
                 for alias in statement.names
             ]
-        elif isinstance(statement, cst.ImportFrom) and not isinstance(statement.names, cst.ImportStar):
+        elif isinstance(statement, cst.ImportFrom) and not isinstance(
+            statement.names, cst.ImportStar
+        ):
             found += [
                 cst.ImportFrom(
                     module=statement.module,
@@ -129,7 +130,7 @@ def _insert(nodes: list[Node], text: str, start: int) -> list[Node]:
         follower = result[place]
         same_group = _is_stdlib(after) == _is_stdlib(text)
         if before is None or same_group:
-            own = [line for line in follower.leading_lines]
+            own = list(follower.leading_lines)
             lines = own if before is None or _is_stdlib(before) != _is_stdlib(text) else []
             if lines or before is None:
                 gap = [] if same_group else [cst.EmptyLine(indent=False)]

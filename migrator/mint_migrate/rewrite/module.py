@@ -46,9 +46,7 @@ def _by_statement(plan: Plan) -> dict[Span, frozenset[str]]:
     return {statement: frozenset(found) for statement, found in names.items()}
 
 
-def _move_header(
-    module: cst.Module, nodes: list[Node]
-) -> tuple[list[cst.EmptyLine], list[Node]]:
+def _move_header(module: cst.Module, nodes: list[Node]) -> tuple[list[cst.EmptyLine], list[Node]]:
     """Keep `#!` and encoding lines at the top; hand the other comments to the first statement."""
     header = list(module.header)
     kept = []

@@ -1,7 +1,8 @@
 """Apply statement and expression edits to a libcst module, sharing every untouched subtree.
 
-The syntax tree of `ast` gives positions, libcst keeps comments and whitespace; both list the statements of a block in
-the same order, so the two are walked side by side. A line that is not edited keeps its node and so its bytes.
+The syntax tree of `ast` gives positions, libcst keeps comments and whitespace; both list the
+statements of a block in the same order, so the two are walked side by side. A line that is not
+edited keeps its node and so its bytes.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Rewriter:
     def _unit(
         self, group: Sequence[ast.stmt], node: Node
     ) -> tuple[list[Node], list[cst.EmptyLine]]:
-        """Return what stands for one line or one compound statement, and comments if nothing does."""
+        """Return what stands for one line or compound statement; comments if nothing does."""
         first, last = self.source.span(group[0]), self.source.span(group[-1])
         decorators = getattr(group[0], "decorator_list", [])
         start = self.source.span(decorators[0]) if decorators else first
@@ -139,7 +140,7 @@ class Rewriter:
         if not new:
             trailing = node.trailing_whitespace.comment
             return [], [*lines, *comment_lines([trailing.value] if trailing else [])]
-        statements: list[Node] = [item for item in new]
+        statements: list[Node] = list(new)
         statements[0] = _with_lines(statements[0], lines)
         tail = statements[-1]
         if node.trailing_whitespace.comment and isinstance(tail, cst.SimpleStatementLine):
@@ -169,7 +170,9 @@ class Rewriter:
         return node.with_changes(**changes) if changes else node
 
     def _test(self, statement: ast.stmt, node: cst.BaseCompoundStatement) -> dict[str, object]:
-        """Return the new condition of an `if` or `while`, or what a `for` runs over, if it is edited."""
+        """Return the new condition of an `if` or `while`, or what a `for` runs over, if it is
+        edited.
+        """
         if isinstance(statement, ast.If | ast.While) and isinstance(node, cst.If | cst.While):
             attribute, old, span = "test", node.test, self.source.span(statement.test)
         elif isinstance(statement, ast.For | ast.AsyncFor) and isinstance(node, cst.For):

@@ -14,7 +14,10 @@ from mint_migrate.tables.rows import Row
 
 
 class Blocked(Exception):
-    """A construct stops the conversion of its trainer. A value for the planner, never for the user."""
+    """A construct stops the conversion of its trainer.
+
+    A value for the planner, never for the user.
+    """
 
     def __init__(self, code: str, note: str, found: Found | None = None) -> None:
         super().__init__(note)
@@ -34,7 +37,8 @@ class Ledger:
     decisions: dict[Found, Decision] = field(default_factory=dict)
     edits: dict[Span, Edit] = field(default_factory=dict)
     removed: dict[tuple[str, int], str] = field(default_factory=dict)
-    """(name, scope) of variables that no longer exist in the result, with the code of the reason."""
+    """(name, scope) of variables that no longer exist in the result, with the code of the reason.
+    """
     remarks: dict[Span, list[str]] = field(default_factory=dict)
     """Comments above statements that act differently from the original."""
     broken: dict[Span, tuple[str, str]] = field(default_factory=dict)
@@ -77,7 +81,9 @@ class Ledger:
             self._inside(argument, Fidelity.MANUAL, "MM290", "its argument is not known")
             return Fidelity.MANUAL
         if argument.value.literal is not None and argument.value.literal in row.neutral:
-            self.exact(argument.found, row, row.to or "nothing to do", "has no effect with this value")
+            self.exact(
+                argument.found, row, row.to or "nothing to do", "has no effect with this value"
+            )
             self._inside(argument, Fidelity.EXACT, None, "part of an option without effect")
             return Fidelity.EXACT
         self.decide(
@@ -128,7 +134,8 @@ class Ledger:
             if binding.statement < statement.span < call.statement:
                 raise Blocked(
                     "MM291",
-                    f"`{name}` may be changed on line {statement.span.line}; write its keys out as keywords",
+                    f"`{name}` may be changed on line {statement.span.line}; write its keys "
+                    "out as keywords",
                     argument.found,
                 )
 
@@ -159,9 +166,13 @@ class Ledger:
         self.broken.setdefault(statement, (code, note))
 
     def needs_person(self, name: str, scope: int, statement: Span, code: str) -> None:
-        """The user's code still needs *name*: the decision about what made it is for a person now."""
+        """The user's code still needs *name*: what made it is for a person now."""
         maker = next(
-            (call for call in self.facts.calls if name in call.targets and self.owner_of(name, call.scope) == scope),
+            (
+                call
+                for call in self.facts.calls
+                if name in call.targets and self.owner_of(name, call.scope) == scope
+            ),
             None,
         )
         if maker is None or self.decisions[maker.found].fidelity is Fidelity.MANUAL:
@@ -183,7 +194,7 @@ class Ledger:
         return count_mentions(self.text_of(statement), name)
 
     def differ(self, found: Found, code: str, sentence: str, place: Span | None = None) -> None:
-        """Note a difference for the docstring of the result, and above the statement where it acts."""
+        """Note a difference for the result's docstring, and above the statement where it acts."""
         self.differences.append((found, code, sentence))
         if place is not None:
             self.remarks.setdefault(place, []).append(f"# approximate ({code}): {sentence}")
@@ -236,7 +247,9 @@ class Ledger:
         return self.facts.calls[number]
 
     def returned_call(self, value: Value) -> Call | None:
-        """Return the source call that a function of the file returns, where *value* is a call of it."""
+        """Return the source call that a function of the file returns, where *value* is a call of
+        it.
+        """
         numbers = [number for name, number in self.facts.returned_calls if name == value.maker]
         return self.call_of(numbers[0]) if len(numbers) == 1 else None
 

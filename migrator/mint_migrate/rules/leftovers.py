@@ -99,7 +99,9 @@ def decide_import(ledger: Ledger, item: ImportedName, kept: bool) -> None:
 
 
 def _is_understood(ledger: Ledger, item: ImportedName) -> bool:
-    """Say whether an imported name without a row of its own is a package, or a module whose contents were used."""
+    """Say whether an imported name without a row of its own is a package, or a module whose
+    contents were used.
+    """
     root, _, rest = item.qualified.partition(".")
     return (
         not rest

@@ -34,7 +34,8 @@ def check_free(ledger: Ledger, scope: int, imports: Iterable[str]) -> None:
         if found and not any(text in _imports_of(ledger, item) for item in found):
             raise Blocked(
                 "MM230",
-                f"the result needs `{text}`, and `{name}` is something else in this script; rename it",
+                f"the result needs `{text}`, and `{name}` is something else in this script; "
+                "rename it",
             )
 
 

@@ -79,13 +79,16 @@ def _options(config: ConfigPlan) -> dict[str, str]:
         return {name: _option(config, name, value) for name, value in found.items()}
     raise Blocked(
         "MM212",
-        f"`lr_scheduler_kwargs={text}` must be a dictionary with plain keys to become a function of the step",
+        f"`lr_scheduler_kwargs={text}` must be a dictionary with plain keys to become a "
+        "function of the step",
         config.arguments["lr_scheduler_kwargs"].found,
     )
 
 
 def _option(config: ConfigPlan, name: str, value: ast.expr) -> str:
-    """Return a literal as it is; anything else goes through the configuration, where its names mean something."""
+    """Return a literal as it is; anything else goes through the configuration, where its names mean
+    something.
+    """
     try:
         ast.literal_eval(value)
     except ValueError:
@@ -147,7 +150,9 @@ def _build(config: ConfigPlan, kind: str, warmup: str, options: dict[str, str]) 
             return Schedule(kind=kind, words=f"{warm}linear decay to 0", warmup=warmup)
         case "cosine":
             half = "half a cosine down to 0" if _cycles_angle(options) == "math.pi" else "a cosine"
-            return Schedule(kind=kind, words=warm + half, warmup=warmup, angle=_cycles_angle(options))
+            return Schedule(
+                kind=kind, words=warm + half, warmup=warmup, angle=_cycles_angle(options)
+            )
         case "cosine_with_restarts":
             cycles = options.get("num_cycles", "1")
             return Schedule(
@@ -163,7 +168,9 @@ def _build(config: ConfigPlan, kind: str, warmup: str, options: dict[str, str]) 
                 power="" if power in {"1", "1.0"} else power,
             )
         case "inverse_sqrt":
-            timescale = options.get("timescale") or ("warmup_steps or 10_000" if warmup else "10_000")
+            timescale = options.get("timescale") or (
+                "warmup_steps or 10_000" if warmup else "10_000"
+            )
             return Schedule(
                 kind=kind,
                 words=f"{warm}inverse square root of the step",
@@ -190,7 +197,9 @@ def _minimum(
 ) -> Schedule:
     if kind == "cosine_warmup_with_min_lr":
         raise Blocked(
-            "MM212", f"the schedule `{kind}` is not converted", config.arguments["lr_scheduler_type"].found
+            "MM212",
+            f"the schedule `{kind}` is not converted",
+            config.arguments["lr_scheduler_type"].found,
         )
     rate = options.get("min_lr_rate")
     floor = rate if rate is not None else f"{options.get('min_lr', '0.0')} / config.learning_rate"
@@ -216,7 +225,8 @@ def _stable(config: ConfigPlan, warm: str, warmup: str, options: dict[str, str])
     if decay is None or not has_plain_warmup or "num_stable_steps" in options:
         raise Blocked(
             "MM212",
-            "this form of `warmup_stable_decay` is not converted; linear warm-up from 0 and a decay length are",
+            "this form of `warmup_stable_decay` is not converted; linear warm-up from 0 and "
+            "a decay length are",
             config.arguments["lr_scheduler_type"].found,
         )
     return Schedule(

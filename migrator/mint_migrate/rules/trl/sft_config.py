@@ -1,7 +1,8 @@
 """Rule: the fields of `SFTConfig` and `TrainingArguments` become a `SimpleNamespace` in place.
 
-Every field the converted loop reads keeps its name, its value's text and its comments; batch size and accumulation are
-joined; defaults that enter the mathematics are written out; the rest is decided by its table row and left out.
+Every field the converted loop reads keeps its name, its value's text and its comments; batch size
+and accumulation are joined; defaults that enter the mathematics are written out; the rest is
+decided by its table row and left out.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ class ConfigPlan:
             if argument.value.literal is None:
                 raise Blocked(
                     "MM292",
-                    f"`{name}={argument.value.text}` decides what the loop looks like and must be a literal",
+                    f"`{name}={argument.value.text}` decides what the loop looks like and "
+                    "must be a literal",
                     argument.found,
                 )
             return ast.literal_eval(argument.value.literal)
@@ -149,7 +151,9 @@ class ConfigPlan:
             return None
         is_inherited = row.id.startswith("transformers.")
         version = self.ledger.version
-        return row.default_in(self.ledger.tables.transformers_of(version) if is_inherited else version)
+        return row.default_in(
+            self.ledger.tables.transformers_of(version) if is_inherited else version
+        )
 
     def need(self, name: str, default: str | None = None) -> None:
         """Make sure the namespace has a field, with its default where it is not given."""
@@ -159,7 +163,9 @@ class ConfigPlan:
             self.defaults.append(name)
 
     def ref(self, name: str) -> str:
-        """Return how the loop reads a field: `config.x` if it is in the namespace, else its default."""
+        """Return how the loop reads a field: `config.x` if it is in the namespace, else its
+        default.
+        """
         if name in self.fields:
             return f"config.{name}"
         default = self.default(name)
@@ -167,7 +173,7 @@ class ConfigPlan:
         return default
 
     def ref_as(self, name: str, option: str) -> str:
-        """Return `config.name`, or the default of *option* where the namespace has no such field."""
+        """Return `config.name`, or the default of *option* where there is no such field."""
         return f"config.{name}" if name in self.fields else self.default(option) or "8"
 
     def put(self, name: str, text: str, like: str | None = None, trailing: str = "") -> None:
@@ -213,7 +219,8 @@ def open_config(ledger: Ledger, call: Call | None, train_statement: Span) -> Con
         if argument.star:
             raise Blocked(
                 "MM291",
-                f"`{argument.found.source_text}` hides which options are set; write them out as keywords",
+                f"`{argument.found.source_text}` hides which options are set; write them out "
+                "as keywords",
                 argument.found,
             )
         if call is not None:
@@ -301,8 +308,10 @@ def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
         config.put("gradient_accumulation_steps", accumulation or "1")
     if processes != 1:
         ledger.notices.append(
-            f"batch_size is {' * '.join(factors)}: {processes} processes, as given with --num-processes; "
-            "MM223: an incomplete last batch is not filled up with rows from the start, as several processes do"
+            f"batch_size is {' * '.join(factors)}: {processes} processes, as given with "
+            "--num-processes; "
+            "MM223: an incomplete last batch is not filled up with rows from the start, as "
+            "several processes do"
         )
     else:
         ledger.notices.append(
@@ -318,7 +327,9 @@ def factor(text: str) -> str:
 
 
 def namespace(config: ConfigPlan, version: str) -> str:
-    """Return `SimpleNamespace(...)`, one field a line: the given ones in their order, then defaults."""
+    """Return `SimpleNamespace(...)`, one field a line: the given ones in their order, then
+    defaults.
+    """
     rank = {name: index for index, name in enumerate(config.arguments)}
     for old, new in RENAMED.items():
         rank.setdefault(new, rank.get(old, len(rank)))

@@ -34,18 +34,25 @@ def plan_data(
         Blocked: a choice the loop depends on is not a literal.
     """
     if STREAMING.search(ledger.facts.text):
-        raise Blocked("MM503", "the data set is streamed; the loop needs its length, so load it whole")
+        raise Blocked(
+            "MM503", "the data set is streamed; the loop needs its length, so load it whole"
+        )
     kind = _format(ledger, config, trainer, facts)
     text_field = _text_field(config, trainer)
     completion_only = _completion_only(config, facts)
     is_completion = kind in {"prompt_completion", "prompt_completion_chat"}
     eos = _eos(kind, text_field, facts)
-    masks_padding = bool(facts["pad_tokens_masked"]) and kind in {"text", "messages", "formatting_func"}
+    masks_padding = bool(facts["pad_tokens_masked"]) and kind in {
+        "text",
+        "messages",
+        "formatting_func",
+    }
     masked = kind in {"any", "tokens"} or (is_completion and completion_only) or masks_padding
     cut = _cut(config, trainer, facts)
     if kind == "any":
         ledger.notices.append(
-            "MM501: the script does not show the data set's columns; tokenize_row looks at them when it runs, "
+            "MM501: the script does not show the data set's columns; tokenize_row looks at "
+            "them when it runs, "
             "in the order TRL does"
         )
     data = DataScript(
@@ -66,9 +73,7 @@ def plan_data(
     return data
 
 
-def _format(
-    ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument], facts: Facts
-) -> str:
+def _format(ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument], facts: Facts) -> str:
     formatting = trainer.get("formatting_func")
     has_function = formatting is not None and formatting.value.literal != "None"
     has_field = config.has("dataset_text_field") or "dataset_text_field" in trainer
@@ -156,7 +161,8 @@ def _add_default_length(config: ConfigPlan, facts: Facts) -> bool:
     config.need("max_length", length)
     if not str(rule).isdigit():
         config.ledger.notices.append(
-            "MM236: max_length is 1024, or less where the tokenizer says so (`model_max_length`), in this release; "
+            "MM236: max_length is 1024, or less where the tokenizer says so "
+            "(`model_max_length`), in this release; "
             "the result uses 1024"
         )
     return True
@@ -171,9 +177,7 @@ def _is_batched(ledger: Ledger, trainer: dict[str, Argument], facts: Facts) -> b
 
 
 def _function(ledger: Ledger, argument: Argument) -> FunctionFact | None:
-    return next(
-        (item for item in ledger.facts.functions if item.name == argument.value.name), None
-    )
+    return next((item for item in ledger.facts.functions if item.name == argument.value.name), None)
 
 
 def _decide_fields(config: ConfigPlan, data: DataScript) -> None:
@@ -181,11 +185,15 @@ def _decide_fields(config: ConfigPlan, data: DataScript) -> None:
     config.exact("dataset_text_field", "tokenize_row()")
     config.exact("truncation_mode", "tokenize_row()")
     if config.has("completion_only_loss"):
-        config.exact("completion_only_loss", "weights of the completion only" if data.completion_only else "weights of all tokens")
+        config.exact(
+            "completion_only_loss",
+            "weights of the completion only" if data.completion_only else "weights of all tokens",
+        )
         if config.literal("completion_only_loss") is True and data.format in {"text", "messages"}:
             raise Blocked(
                 "MM501",
-                "`completion_only_loss=True` needs prompt and completion columns, which the script does not show",
+                "`completion_only_loss=True` needs prompt and completion columns, which the "
+                "script does not show",
                 config.arguments["completion_only_loss"].found,
             )
 

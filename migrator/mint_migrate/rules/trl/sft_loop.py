@@ -38,7 +38,9 @@ def plan_loop(
     drop_last = _flag(config, "dataloader_drop_last")
     if drop_last and not micro_batches:
         per_device = config.text("per_device_train_batch_size")
-        config.put("micro_batch_size", per_device or config.default("per_device_train_batch_size") or "8")
+        config.put(
+            "micro_batch_size", per_device or config.default("per_device_train_batch_size") or "8"
+        )
     resume = any(
         item.keyword == "resume_from_checkpoint" or item.index == 0 for item in train_use.arguments
     )
@@ -114,7 +116,8 @@ def _order(config: ConfigPlan) -> str:
     if value not in {"random", "sequential"}:
         raise Blocked(
             "MM215",
-            f"`{name}={value!r}` makes batches from the lengths of the rows, which is not converted",
+            f"`{name}={value!r}` makes batches from the lengths of the rows, which is not "
+            "converted",
             config.arguments[name].found,
         )
     config.exact(name, "the order of the rows")
@@ -131,7 +134,8 @@ def _order_seed(config: ConfigPlan, facts: dict[str, str | bool | int | None]) -
 def _note_old_order(config: ConfigPlan, facts: dict[str, str | bool | int | None]) -> None:
     if facts["data_order"] == "global_generator":
         config.ledger.notices.append(
-            "MM215: this release drew the data order from the global random state; the result shuffles with "
+            "MM215: this release drew the data order from the global random state; the "
+            "result shuffles with "
             "seed + epoch, as later releases do"
         )
 
@@ -165,7 +169,10 @@ def _evaluation(config: ConfigPlan, arguments: dict[str, Argument]) -> str:
         if config.has("eval_steps") and config.arguments["eval_steps"].value.literal != "None":
             config.put("eval_steps", config.text("eval_steps") or "")
         else:
-            config.put("eval_steps", config.text("logging_steps") or config.default("logging_steps") or "10")
+            config.put(
+                "eval_steps",
+                config.text("logging_steps") or config.default("logging_steps") or "10",
+            )
             config.defaults.append("eval_steps")
     size = config.text("per_device_eval_batch_size")
     if chosen != "no" or "eval_dataset" in arguments:
@@ -179,10 +186,18 @@ def _saving(config: ConfigPlan) -> str:
     if chosen == "best":
         config.ledger.decisions.pop(config.arguments["save_strategy"].found, None)
         config.decide(
-            "save_strategy", Fidelity.APPROXIMATE, "MM219", "save_checkpoint()", "every epoch is saved, the best is not marked"
+            "save_strategy",
+            Fidelity.APPROXIMATE,
+            "MM219",
+            "save_checkpoint()",
+            "every epoch is saved, the best is not marked",
         )
         chosen = "epoch"
-    if chosen == "steps" and config.has("save_steps") and config.arguments["save_steps"].value.literal == "0":
+    if (
+        chosen == "steps"
+        and config.has("save_steps")
+        and config.arguments["save_steps"].value.literal == "0"
+    ):
         chosen = "no"
     if chosen == "steps":
         config.need("save_steps", config.text("save_steps"))
@@ -192,7 +207,9 @@ def _saving(config: ConfigPlan) -> str:
     if config.has("save_total_limit"):
         if config.arguments["save_total_limit"].value.literal != "None" and chosen != "no":
             config.put("save_total_limit", config.text("save_total_limit") or "")
-        config.exact("save_total_limit", "save_checkpoint(keep=...)" if chosen != "no" else "nothing to do")
+        config.exact(
+            "save_total_limit", "save_checkpoint(keep=...)" if chosen != "no" else "nothing to do"
+        )
     return chosen
 
 
@@ -222,7 +239,9 @@ def _interval(config: ConfigPlan, name: str) -> str:
         literal = given.value.literal if given is not None else None
     value = ast.literal_eval(literal) if literal is not None else None
     if literal is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise Blocked("MM292", f"`{name}={literal}` is not a number", argument.found if argument else None)
+        raise Blocked(
+            "MM292", f"`{name}={literal}` is not a number", argument.found if argument else None
+        )
     if value is not None and 0 < value < 1:
         return f"max(1, math.ceil(num_steps * config.{name}))"
     return f"config.{name}"
@@ -258,7 +277,8 @@ def _tracker(config: ConfigPlan) -> tuple[str, bool]:
                 Fidelity.APPROXIMATE,
                 "MM226",
                 "metrics.jsonl",
-                f"logging to {', '.join(rest) or 'every installed tracker'} is not carried over; metrics.jsonl has every step",
+                f"logging to {', '.join(rest) or 'every installed tracker'} is not carried "
+                "over; metrics.jsonl has every step",
             )
         else:
             config.exact("report_to", chosen or "nothing to do")

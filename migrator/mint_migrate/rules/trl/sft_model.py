@@ -1,8 +1,8 @@
 """Rule: model, quantization and LoRA become the arguments of `create_lora_training_client`.
 
-`AutoModelForCausalLM.from_pretrained(name, ...)` leaves its name; `get_peft_model(model, LoraConfig(...))` and
-`peft_config=LoraConfig(...)` leave rank and which parts are trained; without either, the original trains all weights
-and the result trains an adapter.
+`AutoModelForCausalLM.from_pretrained(name, ...)` leaves its name; `get_peft_model(model,
+LoraConfig(...))` and `peft_config=LoraConfig(...)` leave rank and which parts are trained; without
+either, the original trains all weights and the result trains an adapter.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def _follow_name(
         raise Blocked("MM230", f"where `{value.name}` comes from cannot be seen")
     if binding.kind == "parameter":
         raise Blocked(
-            "MM230", f"`{value.name}` is a parameter: whether it is a model or a name cannot be seen"
+            "MM230",
+            f"`{value.name}` is a parameter: whether it is a model or a name cannot be seen",
         )
     bound = binding.value
     if bound is None:
@@ -118,7 +119,8 @@ def _follow_unpacked(
         if call.statement == statement and name in call.targets:
             raise Blocked(
                 "MM201",
-                f"`{call.qualified}` returns model and tokenizer together; it has no conversion yet",
+                f"`{call.qualified}` returns model and tokenizer together; it has no "
+                "conversion yet",
                 call.found,
             )
     raise Blocked("MM230", f"where `{name}` comes from cannot be seen")
@@ -181,7 +183,9 @@ def finish_model(ledger: Ledger, plan: ModelPlan) -> None:
         for argument in call.arguments:
             if argument.found not in ledger.decisions:
                 name = argument.keyword or f"[{argument.index}]"
-                row = ledger.tables.row(f"{call.qualified}.{name}") or ledger.tables.row(call.qualified)
+                row = ledger.tables.row(f"{call.qualified}.{name}") or ledger.tables.row(
+                    call.qualified
+                )
                 ledger.by_row(argument, row)
         if call.is_statement:
             ledger.remove_statement(call.statement)
@@ -212,7 +216,11 @@ def plan_lora(
     rank = arguments.get("r")
     plan.rank = rank.value.text if rank is not None else "8"
     if rank is not None:
-        ledger.exact(rank.found, ledger.tables.row("peft.LoraConfig.r"), "create_lora_training_client(rank=...)")
+        ledger.exact(
+            rank.found,
+            ledger.tables.row("peft.LoraConfig.r"),
+            "create_lora_training_client(rank=...)",
+        )
     _alpha(ledger, call, arguments, place)
     _targets(ledger, plan, call, arguments, place)
     for name, argument in arguments.items():
@@ -220,7 +228,11 @@ def plan_lora(
             fidelity = ledger.by_row(argument, ledger.tables.row(f"peft.LoraConfig.{name}"))
             decision = ledger.decisions[argument.found]
             if fidelity is Fidelity.MANUAL:
-                ledger.mark(place, decision.code or "MM208", f"`{argument.found.source_text}`: {decision.note}")
+                ledger.mark(
+                    place,
+                    decision.code or "MM208",
+                    f"`{argument.found.source_text}`: {decision.note}",
+                )
             elif fidelity is Fidelity.APPROXIMATE:
                 ledger.differ(argument.found, decision.code or "", decision.note, place)
     _decide_lora_call(ledger, call)
@@ -236,7 +248,9 @@ def _decide_lora_call(ledger: Ledger, call: Call) -> None:
         ledger.exact(call.found, row, target)
         return
     note = "; ".join(sentence for _, _, sentence in own)
-    ledger.decide(call.found, Fidelity.APPROXIMATE, row=row, code=own[0][1], target=target, note=note)
+    ledger.decide(
+        call.found, Fidelity.APPROXIMATE, row=row, code=own[0][1], target=target, note=note
+    )
 
 
 def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
@@ -247,16 +261,22 @@ def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
         bound = binding.value if binding is not None and binding.value is not None else value
         made = ledger.returned_call(bound) if bound.call is None else ledger.call_of(bound.call)
         if made is None:
-            raise Blocked("MM230", f"where the LoRA configuration `{value.text}` comes from cannot be seen")
+            raise Blocked(
+                "MM230", f"where the LoRA configuration `{value.text}` comes from cannot be seen"
+            )
         call = made
     canonical = ledger.tables.canonical(call.qualified)
     if canonical != "peft.LoraConfig":
-        raise Blocked("MM208", f"`{canonical}` has no counterpart: MinT trains LoRA adapters", call.found)
+        raise Blocked(
+            "MM208", f"`{canonical}` has no counterpart: MinT trains LoRA adapters", call.found
+        )
     return call
 
 
 def _lora_binding(ledger: Ledger, value: Value, scope: int, before: Span) -> Binding | None:
-    """Return where a configuration's name is bound: in the branch that makes one, where another says None."""
+    """Return where a configuration's name is bound: in the branch that makes one, where another
+    says None.
+    """
     if value.name is None:
         return None
     last = ledger.binding_of(value.name, scope, before)
@@ -297,7 +317,12 @@ def _alpha(ledger: Ledger, call: Call, arguments: dict[str, Argument], place: Sp
         ledger.exact(argument.found, row, f"the server's alpha is {SERVER_ALPHA} as well")
     else:
         ledger.decide(
-            argument.found, Fidelity.APPROXIMATE, row=row, code="MM205", target="alpha 32", note=note
+            argument.found,
+            Fidelity.APPROXIMATE,
+            row=row,
+            code="MM205",
+            target="alpha 32",
+            note=note,
         )
         ledger.differ(argument.found, "MM205", note, place)
 
@@ -310,11 +335,17 @@ def _targets(
     if argument is None or argument.value.literal == "None":
         plan.options = ("train_mlp=False", "train_unembed=False")
         note = (
-            f"peft's default targets ({PEFT_DEFAULT_TARGETS} in most models) become all attention projections"
+            f"peft's default targets ({PEFT_DEFAULT_TARGETS} in most models) become all attention "
+            "projections"
         )
         if argument is not None:
             ledger.decide(
-                argument.found, Fidelity.APPROXIMATE, row=row, code="MM206", target="train_attn", note=note
+                argument.found,
+                Fidelity.APPROXIMATE,
+                row=row,
+                code="MM206",
+                target="train_attn",
+                note=note,
             )
         ledger.differ(argument.found if argument is not None else call.found, "MM206", note, place)
         return
@@ -327,7 +358,12 @@ def _targets(
     trained = "attention" if options[0] == "train_mlp=False" else "attention and MLP projections"
     note = f"MinT trains whole groups: {argument.value.text} becomes all {trained}"
     ledger.decide(
-        argument.found, Fidelity.APPROXIMATE, row=row, code="MM206", target=", ".join(options), note=note
+        argument.found,
+        Fidelity.APPROXIMATE,
+        row=row,
+        code="MM206",
+        target=", ".join(options),
+        note=note,
     )
     ledger.differ(argument.found, "MM206", note, place)
 
@@ -378,16 +414,25 @@ def _replace_lora(ledger: Ledger, plan: ModelPlan, call: Call, value: Value) -> 
     if value.call is not None or not call.is_statement or call.target is None:
         return
     taken = {name for scope in ledger.facts.scopes for name in scope.names}
-    name = next(item for item in ("lora_rank", "adapter_rank", "mint_lora_rank") if item not in taken)
+    name = next(
+        item for item in ("lora_rank", "adapter_rank", "mint_lora_rank") if item not in taken
+    )
     prefix = "self." if call.target.startswith("self.") else ""
     ledger.replace_statement(call.statement, f"{prefix}{name} = {plan.rank}")
     plan.rank = f"{prefix}{name}"
     ledger.removed[(call.target, call.scope)] = "MM208"
     for binding in ledger.facts.bindings:
-        if binding.name != call.target or binding.scope != call.scope or binding.statement == call.statement:
+        if (
+            binding.name != call.target
+            or binding.scope != call.scope
+            or binding.statement == call.statement
+        ):
             continue
         if binding.value is None or binding.value.literal != "None":
             raise Blocked("MM230", f"`{call.target}` is bound more than once", call.found)
         ledger.replace_statement(binding.statement, f"{prefix}{name} = {FULL_FINETUNING_RANK}")
-        note = f"without LoRA all weights were trained; MinT trains an adapter, here of rank {FULL_FINETUNING_RANK}"
+        note = (
+            "without LoRA all weights were trained; MinT trains an adapter, here of rank "
+            f"{FULL_FINETUNING_RANK}"
+        )
         ledger.differ(call.found, "MM204", note, binding.statement)

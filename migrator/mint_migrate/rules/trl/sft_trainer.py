@@ -1,7 +1,8 @@
 """Rule: `SFTTrainer(...)` and its `.train()` become `train(...)`, a visible loop.
 
-Finds: one construction of `trl.SFTTrainer` bound to a name, and one call of its `train` in the same scope.
-Writes: the functions of `templates/sft.py.j2`, a `SimpleNamespace` where the configuration stood, one call of `train`.
+Finds: one construction of `trl.SFTTrainer` bound to a name, and one call of its `train` in the same
+scope. Writes: the functions of `templates/sft.py.j2`, a `SimpleNamespace` where the configuration
+stood, one call of `train`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class SftPlan:
 
 
 def plan_sft(ledger: Ledger, trainer: Call, names: Names) -> tuple[SftScript, frozenset[str]]:
-    """Plan the conversion of one `SFTTrainer`; return the script's functions and the imports they need.
+    """Plan the conversion of one `SFTTrainer`; return the script's functions and the imports they
+    need.
 
     Raises:
         Blocked: the trainer cannot be converted; nothing the ledger holds may be used then.
@@ -102,7 +104,8 @@ def _bind(ledger: Ledger, trainer: Call) -> dict[str, Argument]:
         if argument.star:
             raise Blocked(
                 "MM291",
-                f"`{argument.found.source_text}` hides what the trainer is given; write it out as keywords",
+                f"`{argument.found.source_text}` hides what the trainer is given; write it "
+                "out as keywords",
                 argument.found,
             )
         ledger.check_splat(trainer, argument)
@@ -123,7 +126,9 @@ def _train_use(ledger: Ledger, trainer: Call) -> Use:
         raise Blocked("MM238", "the trainer is not bound to a name", trainer.found)
     is_global = ledger.owner_of(trainer.target, trainer.scope) != trainer.scope
     if is_global and not trainer.target.startswith("self."):
-        raise Blocked("MM238", f"`{trainer.target}` is a global variable of another scope", trainer.found)
+        raise Blocked(
+            "MM238", f"`{trainer.target}` is a global variable of another scope", trainer.found
+        )
     places = [
         call
         for call in ledger.facts.calls
@@ -134,20 +139,29 @@ def _train_use(ledger: Ledger, trainer: Call) -> Use:
     if len(places) > 1:
         raise Blocked(
             "MM238",
-            f"`{trainer.target}` is built in {len(places)} places; build it once, with `peft_config` in a variable",
+            f"`{trainer.target}` is built in {len(places)} places; build it once, with "
+            "`peft_config` in a variable",
             trainer.found,
         )
     uses = [use for use in ledger.uses_of(trainer) if use.chain == "train" and use.is_call]
     if len(uses) != 1:
         found = "never trained here" if not uses else f"trained {len(uses)} times"
-        raise Blocked("MM238", f"`{trainer.target}` is {found}; one `train()` beside it is converted", trainer.found)
+        raise Blocked(
+            "MM238",
+            f"`{trainer.target}` is {found}; one `train()` beside it is converted",
+            trainer.found,
+        )
     use = uses[0]
     if use.scope != trainer.scope:
-        raise Blocked("MM238", "the trainer is built in one function and trained in another", trainer.found)
+        raise Blocked(
+            "MM238", "the trainer is built in one function and trained in another", trainer.found
+        )
     if not use.is_statement:
         raise Blocked("MM238", "`train()` stands inside an expression", use.found)
     if not _is_reached(ledger, trainer.statement, use.statement):
-        raise Blocked("MM238", "`train()` is called where the trainer may not have been built", use.found)
+        raise Blocked(
+            "MM238", "`train()` is called where the trainer may not have been built", use.found
+        )
     return use
 
 
@@ -175,12 +189,16 @@ def _config_call(
         )
     canonical = ledger.tables.canonical(call.qualified)
     if canonical not in CONFIG_CLASSES:
-        raise Blocked("MM292", f"`{canonical}` is not a configuration of `SFTTrainer`", argument.found)
+        raise Blocked(
+            "MM292", f"`{canonical}` is not a configuration of `SFTTrainer`", argument.found
+        )
     return call, argument.value
 
 
 def _old_config_arguments(config: ConfigPlan, arguments: dict[str, Argument]) -> None:
-    """Options that once belonged to the trainer and now to its configuration; the configuration wins."""
+    """Options that once belonged to the trainer and now to its configuration; the configuration
+    wins.
+    """
     for name in ("max_seq_length", "dataset_text_field"):
         if name not in arguments:
             continue
@@ -205,7 +223,7 @@ def _check_known(config: ConfigPlan, argument: Argument) -> None:
 
 
 def _check_unchanged(plan: SftPlan) -> None:
-    """Arguments are evaluated where training starts: nothing they read may change on the way there."""
+    """Arguments are evaluated where training starts: what they read may not change before."""
     ledger, trainer = plan.ledger, plan.trainer
     since = {
         (name, ledger.owner_of(name, trainer.scope)): trainer.statement
@@ -216,7 +234,9 @@ def _check_unchanged(plan: SftPlan) -> None:
         owner = ledger.owner_of(name, scope)
         if owner != ledger.owner_of(name, trainer.scope):
             raise Blocked(
-                "MM230", f"the model is loaded where `{name}` is known and trained where it is not", trainer.found
+                "MM230",
+                f"the model is loaded where `{name}` is known and trained where it is not",
+                trainer.found,
             )
         since.setdefault((name, owner), place)
         since[(name, owner)] = min(since[(name, owner)], place)
@@ -236,11 +256,16 @@ def _check_evaluation_rows(plan: SftPlan) -> None:
         return
     text = argument.value.text
     if argument.value.name is not None:
-        binding = plan.ledger.binding_of(argument.value.name, plan.trainer.scope, plan.trainer.statement)
+        binding = plan.ledger.binding_of(
+            argument.value.name, plan.trainer.scope, plan.trainer.statement
+        )
         text = binding.value.text if binding is not None and binding.value is not None else text
     if text.startswith(("{", "dict(")):
         raise Blocked(
-            "MM233", "a dictionary of evaluation data sets is evaluated part by part, which is not converted", argument.found
+            "MM233",
+            "a dictionary of evaluation data sets is evaluated part by part, which is not "
+            "converted",
+            argument.found,
         )
 
 
@@ -275,7 +300,9 @@ def _default_output(plan: SftPlan) -> str:
     if plan.config.call is not None:
         return '"trainer_output"'
     name = plan.model.base_model.strip("\"'").rsplit("/", 1)[-1]
-    return f'"{name}-SFT"' if name.replace("-", "").replace(".", "").isalnum() else '"trainer_output"'
+    return (
+        f'"{name}-SFT"' if name.replace("-", "").replace(".", "").isalnum() else '"trainer_output"'
+    )
 
 
 def _read_elsewhere(plan: SftPlan) -> frozenset[str]:
@@ -287,7 +314,8 @@ def _check_config_uses(plan: SftPlan) -> None:
     """What the user's code reads of the configuration must be in the namespace, or be for a person.
 
     Raises:
-        Blocked: a field that the loop does not read under its own name is assigned after construction.
+        Blocked: a field that the loop does not read under its own name is assigned after
+        construction.
     """
     ledger, config, name = plan.ledger, plan.config, _config_variable(plan)
     if name is None:
@@ -319,7 +347,11 @@ def _scale_learning_rate(plan: SftPlan) -> None:
     ledger, config = plan.ledger, plan.config
     text = config.text("learning_rate") or config.default("learning_rate") or "2e-5"
     if ledger.options.scale_lr:
-        config.put("learning_rate", f"{LORA_LR_RATIO} * {factor(text)}", trailing="# full fine-tuning used a tenth")
+        config.put(
+            "learning_rate",
+            f"{LORA_LR_RATIO} * {factor(text)}",
+            trailing="# full fine-tuning used a tenth",
+        )
         note = f"scaled by {LORA_LR_RATIO} for LoRA, as asked with --scale-lr"
     else:
         note = (
@@ -355,7 +387,9 @@ def _place_config(plan: SftPlan, call: Call | None, value: Value | None) -> None
             return
         text = value.text
     taken = {name for scope in ledger.facts.scopes for name in scope.names}
-    plan.config_name = next(name for name in ("config", "training_config", "sft_config") if name not in taken)
+    plan.config_name = next(
+        name for name in ("config", "training_config", "sft_config") if name not in taken
+    )
     plan.config_text = f"{plan.config_name} = {text}\n"
     if call is not None:
         _drop_splatted(plan, call)
@@ -387,9 +421,16 @@ def _decide_trainer(plan: SftPlan, script: SftScript) -> None:
     if plan.model.is_lora:
         ledger.exact(trainer.found, row, f"{plan.names.train}()")
     else:
-        note = f"all weights were trained; MinT trains a LoRA adapter, here of rank {plan.model.rank}"
+        note = (
+            f"all weights were trained; MinT trains a LoRA adapter, here of rank {plan.model.rank}"
+        )
         ledger.decide(
-            trainer.found, Fidelity.APPROXIMATE, row=row, code="MM204", target=f"{plan.names.train}()", note=note
+            trainer.found,
+            Fidelity.APPROXIMATE,
+            row=row,
+            code="MM204",
+            target=f"{plan.names.train}()",
+            note=note,
         )
         ledger.differ(trainer.found, "MM204", note, plan.train_use.statement)
     _drop_splatted(plan, trainer)
@@ -407,7 +448,11 @@ def _decide_trainer(plan: SftPlan, script: SftScript) -> None:
         if argument.found in ledger.decisions:
             continue
         if name in targets:
-            ledger.exact(argument.found, ledger.tables.row(f"{TRAINER}.{name}", ledger.version), targets[name])
+            ledger.exact(
+                argument.found,
+                ledger.tables.row(f"{TRAINER}.{name}", ledger.version),
+                targets[name],
+            )
         elif name == "formatting_func":
             decide_formatting(ledger, argument, script.data.batched_formatting)
         else:
@@ -417,13 +462,24 @@ def _decide_trainer(plan: SftPlan, script: SftScript) -> None:
 def _decide_other(plan: SftPlan, name: str, argument: Argument) -> None:
     ledger = plan.ledger
     if name == "data_collator" and _is_plain_collator(plan, argument):
-        ledger.exact(argument.found, ledger.tables.row(f"{TRAINER}.{name}"), "tokenize_row()", "the default collation")
+        ledger.exact(
+            argument.found,
+            ledger.tables.row(f"{TRAINER}.{name}"),
+            "tokenize_row()",
+            "the default collation",
+        )
         return
-    row = ledger.tables.row(f"{TRAINER}.{name}", ledger.version) or ledger.tables.row(f"{TRAINER}.{name}")
+    row = ledger.tables.row(f"{TRAINER}.{name}", ledger.version) or ledger.tables.row(
+        f"{TRAINER}.{name}"
+    )
     fidelity = ledger.by_row(argument, row)
     decision = ledger.decisions[argument.found]
     if fidelity is Fidelity.MANUAL:
-        ledger.mark(plan.train_use.statement, decision.code or "MM230", f"`{_short(argument)}`: {decision.note}")
+        ledger.mark(
+            plan.train_use.statement,
+            decision.code or "MM230",
+            f"`{_short(argument)}`: {decision.note}",
+        )
     elif fidelity is Fidelity.APPROXIMATE:
         ledger.differ(argument.found, decision.code or "", decision.note, plan.train_use.statement)
 
@@ -434,7 +490,7 @@ def _short(argument: Argument) -> str:
 
 
 def _is_plain_collator(plan: SftPlan, argument: Argument) -> bool:
-    """Say whether the collator only shifts and pads: `DataCollatorForLanguageModeling(mlm=False)`."""
+    """Say whether the collator only shifts and pads: the one for language models, `mlm=False`."""
     ledger = plan.ledger
     number = argument.value.call
     if number is None and argument.value.name is not None:
@@ -444,7 +500,9 @@ def _is_plain_collator(plan: SftPlan, argument: Argument) -> bool:
         return False
     call = ledger.call_of(number)
     options = {item.keyword: item.value.literal for item in call.arguments}
-    is_plain = call.qualified.endswith("DataCollatorForLanguageModeling") and options.get("mlm") == "False"
+    is_plain = (
+        call.qualified.endswith("DataCollatorForLanguageModeling") and options.get("mlm") == "False"
+    )
     if not is_plain:
         return False
     ledger.decide_call(call, Fidelity.EXACT, None, "the default collation")
@@ -488,10 +546,14 @@ def _after_training(plan: SftPlan, script: SftScript) -> AfterTraining:
         names=replace(plan.names, client=client),
         config=plan.config_name,
         tokenizer=tokenizer.value.text if tokenizer is not None else f"{client}.get_tokenizer()",
-        eval_dataset=dataset.value.text if dataset is not None and dataset.value.literal is None else None,
+        eval_dataset=dataset.value.text
+        if dataset is not None and dataset.value.literal is None
+        else None,
         train_statement=plan.train_use.statement,
         batched_formatting=script.data.batched_formatting,
-        formatting_func=formatting.value.text if script.data.format == "formatting_func" and formatting else None,
+        formatting_func=formatting.value.text
+        if script.data.format == "formatting_func" and formatting
+        else None,
     )
 
 
@@ -503,7 +565,11 @@ def _inside_argument(ledger: Ledger, use: Use, calls: list[Call]) -> bool:
                 continue
             decision = ledger.decisions[argument.found]
             if decision.fidelity is not Fidelity.DROPPED:
-                raise Blocked("MM230", f"`{use.found.source_text}` is needed for `{argument.keyword}`", use.found)
+                raise Blocked(
+                    "MM230",
+                    f"`{use.found.source_text}` is needed for `{argument.keyword}`",
+                    use.found,
+                )
             ledger.decide(use.found, Fidelity.DROPPED, code=decision.code, note=decision.note)
             for inner in use.arguments:
                 decide_argument(ledger, inner, Fidelity.DROPPED, decision.code, decision.note)
@@ -517,9 +583,17 @@ def _decide_train(plan: SftPlan, use: Use) -> None:
     if use.target is None:
         ledger.exact(use.found, row, f"{plan.names.train}()")
     else:
-        note = f"`{use.target}` has `training_loss`, `global_step` and `metrics['train_loss']`, nothing else"
+        note = (
+            f"`{use.target}` has `training_loss`, `global_step` and `metrics['train_loss']`, "
+            "nothing else"
+        )
         ledger.decide(
-            use.found, Fidelity.APPROXIMATE, row=row, code="MM226", target=f"{plan.names.train}()", note=note
+            use.found,
+            Fidelity.APPROXIMATE,
+            row=row,
+            code="MM226",
+            target=f"{plan.names.train}()",
+            note=note,
         )
         ledger.differ(use.found, "MM226", note)
     for argument in use.arguments:
@@ -579,7 +653,12 @@ def _resume_text(plan: SftPlan) -> str:
 
 def _imports(script: SftScript) -> frozenset[str]:
     """Return the imports that the functions need."""
-    needed = {"import json", "import math", "from pathlib import Path", "from types import SimpleNamespace"}
+    needed = {
+        "import json",
+        "import math",
+        "from pathlib import Path",
+        "from types import SimpleNamespace",
+    }
     needed |= {"import mint", "from mint import types"}
     if script.order != "sequential":
         needed.add("import torch")

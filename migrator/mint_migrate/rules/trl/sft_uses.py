@@ -83,7 +83,9 @@ def _row(ledger: Ledger, use: Use) -> Row | None:
 
 
 def _is_replaceable(ledger: Ledger, statement: Span) -> bool:
-    """Say whether an expression of the statement can be replaced: not in the headers of most compound ones."""
+    """Say whether an expression of the statement can be replaced: not in the headers of most
+    compound ones.
+    """
     if not any(item.span == statement and item.is_compound for item in ledger.facts.statements):
         return True
     return ledger.text_of(statement).startswith(("if", "elif", "while", "for", "async for"))
@@ -92,7 +94,10 @@ def _is_replaceable(ledger: Ledger, statement: Span) -> bool:
 def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
     target = use.arguments[0].value.text if use.arguments else f"{context.config}.output_dir"
     literal = use.arguments[0].value.literal if use.arguments else None
-    note = "weights and optimizer stay on the server under this path; download them to use them elsewhere"
+    note = (
+        "weights and optimizer stay on the server under this path; download them to use them "
+        "elsewhere"
+    )
     ledger.decide(
         use.found,
         Fidelity.APPROXIMATE,
@@ -112,7 +117,8 @@ def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
     name = context.names.checkpoint
     ledger.replace_statement(
         use.statement,
-        f"{name} = {context.names.client}.save_state(name={checkpoint_name(target, literal)}).result()\n"
+        f"{name} = "
+        f"{context.names.client}.save_state(name={checkpoint_name(target, literal)}).result()\n"
         f'print(f"saved as {{{name}.path}}")',
     )
 
@@ -155,7 +161,12 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
     extra = f", {context.formatting_func}" if context.formatting_func else ""
     row = f"{context.names.tokenize}(row, {context.tokenizer}, {context.config}{extra})"
     rows = f"[{row} for row in {dataset}]"
-    ledger.exact(use.found, _row(ledger, use), f"{context.names.evaluate}()", "the result has `eval_loss` only")
+    ledger.exact(
+        use.found,
+        _row(ledger, use),
+        f"{context.names.evaluate}()",
+        "the result has `eval_loss` only",
+    )
     _arguments(ledger, use, Fidelity.EXACT, None, "")
     call = f"{context.names.evaluate}({context.names.client}, {{}}, {context.config})"
     if use.is_statement:
@@ -171,7 +182,12 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
 
 def _by_row(ledger: Ledger, use: Use) -> None:
     row = _row(ledger, use)
-    if row is not None and row.fidelity is Fidelity.DROPPED and use.is_statement and use.target is None:
+    if (
+        row is not None
+        and row.fidelity is Fidelity.DROPPED
+        and use.is_statement
+        and use.target is None
+    ):
         ledger.decide(use.found, row.fidelity, row=row, code=row.code, target=row.to, note=row.note)
         _arguments(ledger, use, row.fidelity, row.code, row.note)
         ledger.remove_statement(use.statement)
