@@ -27,7 +27,7 @@ MIGRATOR: dict[str, set[str]] = {
     "rules": {"model", "tables", "rules.base"},
     "plan": {"model", "tables", "rules", "rules.base"},
     "render": {"model", "resources"},
-    "rewrite": {"model", "analyse", "analyse.text", "rules.base"},
+    "rewrite": {"model", "analyse", "analyse.text"},
     "check": {"model", "tables", "analyse"},
     "pipeline": {"model", "tables", *STAGES},
     "report": {"model"},

@@ -44,12 +44,9 @@ def column_evidence(tree: ast.Module) -> tuple[tuple[str, ...], tuple[str, ...]]
         method = node.func.attr
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         if method in {"map", "filter"}:
-            for argument in arguments:
-                function = _function(argument, functions)
-                if function is not None:
-                    read |= read_keys(function)
-                    if method == "map":
-                        made |= set(returned_keys(function))
+            for function in _functions(arguments, functions):
+                read |= read_keys(function)
+                made |= set(returned_keys(function)) if method == "map" else set()
         elif method in {"from_list", "from_dict", "from_generator"}:
             for argument in arguments:
                 made |= _row_keys(argument, assigned, functions)
@@ -61,10 +58,11 @@ def column_evidence(tree: ast.Module) -> tuple[tuple[str, ...], tuple[str, ...]]
     return tuple(sorted(made)), tuple(sorted(read))
 
 
-def _function(node: ast.expr, functions: dict[str, FunctionNode]) -> FunctionNode | None:
-    if isinstance(node, ast.Lambda):
-        return node
-    return functions.get(node.id) if isinstance(node, ast.Name) else None
+def _functions(arguments: list[ast.expr], functions: dict[str, FunctionNode]) -> list[FunctionNode]:
+    """Return the functions among some arguments: lambdas, and those known by name."""
+    named = [functions.get(node.id) for node in arguments if isinstance(node, ast.Name)]
+    lambdas: list[FunctionNode] = [node for node in arguments if isinstance(node, ast.Lambda)]
+    return [*lambdas, *(function for function in named if function is not None)]
 
 
 def _strings(node: ast.expr) -> set[str]:

@@ -6,18 +6,15 @@ import ast
 
 from mint_migrate.analyse.columns import column_evidence, function_facts, function_results
 from mint_migrate.analyse.nodes import (
-    deleted_names,
     dictionary_pairs,
-    header,
-    import_end,
     in_order,
     is_one_call,
     loaded_names,
     own_function,
-    stored_names,
 )
 from mint_migrate.analyse.objects import ObjectTracker
-from mint_migrate.analyse.scopes import Bound, ModuleScopes, ScopeInfo, dotted
+from mint_migrate.analyse.scopes import Bound, ModuleScopes, dotted
+from mint_migrate.analyse.structure import attributes, handlers, scope_record, statements
 from mint_migrate.analyse.text import SourceText, literal_repr, standalone
 from mint_migrate.model.facts import (
     Argument,
@@ -26,28 +23,11 @@ from mint_migrate.model.facts import (
     Facts,
     ImportedName,
     OverriddenMethod,
-    Scope,
-    Statement,
     Use,
     Value,
 )
 from mint_migrate.model.plan import Found, Kind
 from mint_migrate.model.source import Span
-
-COMPOUND = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.If,
-    ast.For,
-    ast.AsyncFor,
-    ast.While,
-    ast.With,
-    ast.AsyncWith,
-    ast.Try,
-    ast.TryStar,
-    ast.Match,
-)
 
 
 def collect(text: str, tree: ast.Module) -> Facts:
@@ -75,19 +55,16 @@ class _Collector:
             calls=calls,
             uses=tuple(self._uses(tracker)),
             overridden=tuple(self._overridden()),
-            statements=tuple(self._statements()),
-            scopes=tuple(self._scope(scope) for scope in self.scopes.scopes),
+            statements=statements(self.nodes, self.scopes, self.source),
+            scopes=tuple(scope_record(scope) for scope in self.scopes.scopes),
             bindings=tuple(self._bindings()),
             functions=tuple(function_facts(self.tree, self.scopes)),
             returned_calls=self._returned_calls(),
             produced_columns=produced,
             read_columns=read,
-            attributes_read=self._attributes(written=False),
-            attributes_written=self._attributes(written=True),
-            references=tuple(self._references()),
-            handlers=tuple(self._handlers()),
-            docstring=self._docstring(),
-            import_end=import_end(self.tree),
+            attributes_read=attributes(self.nodes, written=False),
+            attributes_written=attributes(self.nodes, written=True),
+            handlers=handlers(self.nodes, self.source),
             text=self.source.text,
         )
 
@@ -335,42 +312,6 @@ class _Collector:
                     )
         return found
 
-    def _statements(self) -> list[Statement]:
-        statements = []
-        for node in self.nodes:
-            if not isinstance(node, ast.stmt):
-                continue
-            is_compound = isinstance(node, COMPOUND)
-            parts = header(node) if is_compound else [node]
-            binds, loads = set[str](), set[str]()
-            for part in parts:
-                loads |= loaded_names(part)
-                binds |= stored_names(part)
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                binds.add(node.name)
-            statements.append(
-                Statement(
-                    span=self.source.span(node),
-                    scope=self.scopes.scope_of[node].number,
-                    is_compound=is_compound,
-                    binds=tuple(sorted(binds)),
-                    loads=tuple(sorted(loads)),
-                    deletes=deleted_names(node),
-                )
-            )
-        return statements
-
-    @staticmethod
-    def _scope(scope: ScopeInfo) -> Scope:
-        name = getattr(scope.node, "name", "")
-        return Scope(
-            number=scope.number,
-            parent=scope.parent.number if scope.parent else None,
-            kind=scope.kind,
-            name=name,
-            names=tuple(sorted(scope.bindings)),
-        )
-
     def _bindings(self) -> list[Binding]:
         return [
             Binding(
@@ -400,47 +341,3 @@ class _Collector:
             if number is not None:
                 found.append((node.name, number))
         return tuple(found)
-
-    def _attributes(self, *, written: bool) -> tuple[tuple[str, str], ...]:
-        pairs = set()
-        for node in self.nodes:
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) is not written:
-                name = dotted(node.value)
-                if name is not None:
-                    pairs.add((name, node.attr))
-        return tuple(sorted(pairs))
-
-    def _references(self) -> list[tuple[str, Span]]:
-        """Names of source packages that are mentioned without being called."""
-        found = []
-        for node in self.nodes:
-            if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
-                continue
-            parent = self.scopes.parent.get(node)
-            if isinstance(parent, ast.Attribute) or (
-                isinstance(parent, ast.Call) and parent.func is node
-            ):
-                continue
-            qualified = self.scopes.qualified(node)
-            if self.scopes.is_source(qualified) and qualified is not None:
-                found.append((qualified, self.source.span(self.scopes.statement_of[node])))
-        return found
-
-    def _handlers(self) -> list[tuple[Span, Span]]:
-        found = []
-        for node in self.nodes:
-            if isinstance(node, ast.Try | ast.TryStar):
-                first, last = self.source.span(node.body[0]), self.source.span(node.body[-1])
-                body = Span(
-                    line=first.line,
-                    column=first.column,
-                    end_line=last.end_line,
-                    end_column=last.end_column,
-                )
-                found += [(body, self.source.span(handler)) for handler in node.handlers]
-        return found
-
-    def _docstring(self) -> Span | None:
-        if ast.get_docstring(self.tree, clean=False) is None:
-            return None
-        return self.source.span(self.tree.body[0])

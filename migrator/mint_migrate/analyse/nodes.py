@@ -87,26 +87,3 @@ def stored_names(node: ast.AST) -> set[str]:
             if name is not None:
                 names.add(name)
     return names
-
-
-def import_end(tree: ast.Module) -> int:
-    """Return the line behind the module's first imports, where definitions may be inserted."""
-    line = 0
-    for index, node in enumerate(tree.body):
-        is_docstring = (
-            index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        )
-        if (
-            isinstance(node, ast.Import | ast.ImportFrom)
-            or is_docstring
-            or (
-                isinstance(node, ast.Try)
-                and all(isinstance(item, ast.Import | ast.ImportFrom) for item in node.body)
-            )
-        ):
-            line = node.end_lineno or node.lineno
-        elif (line and not isinstance(node, ast.Expr | ast.Assign | ast.If)) or not any(
-            isinstance(later, ast.Import | ast.ImportFrom) for later in tree.body[index + 1 :]
-        ):
-            break
-    return line

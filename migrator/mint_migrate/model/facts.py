@@ -183,11 +183,6 @@ class Facts:
     """(name, attribute) for every `name.attribute` that is read."""
     attributes_written: tuple[tuple[str, str], ...]
     """(name, attribute) for every `name.attribute` that is assigned or deleted."""
-    references: tuple[tuple[str, Span], ...]
-    """(qualified name, statement) where a source name is used without being called."""
     handlers: tuple[tuple[Span, Span], ...]
     """(body of a `try`, one of its handlers)."""
-    docstring: Span | None
-    import_end: int
-    """Line after the last import at the top of the module."""
     text: str

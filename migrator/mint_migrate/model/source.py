@@ -15,6 +15,12 @@ class Span:
     end_column: int
 
 
+def contains(outer: Span, inner: Span) -> bool:
+    """Say whether *inner* lies within *outer*."""
+    starts = (outer.line, outer.column) <= (inner.line, inner.column)
+    return starts and (inner.end_line, inner.end_column) <= (outer.end_line, outer.end_column)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One file as it lies on disk. `text` is `content` decoded, with newlines as `\\n`."""

@@ -7,13 +7,14 @@ from dataclasses import replace
 from mint_migrate.model.facts import Call, Facts, Statement
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.script import Edit, Plan, SftScript
-from mint_migrate.model.source import Options, Span
+from mint_migrate.model.source import Options, Span, contains
 from mint_migrate.plan.names import allocate_names
 from mint_migrate.plan.survival import drop_orphans, is_still_used, names_in
 from mint_migrate.plan.version import infer_version
-from mint_migrate.rules.base import Blocked, Ledger, contains
+from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.leftovers import decide_call, decide_import, decide_override, decide_use
-from mint_migrate.rules.trl.sft_trainer import TRAINER, plan_sft
+from mint_migrate.rules.trl.sft_arguments import TRAINER
+from mint_migrate.rules.trl.sft_trainer import plan_sft
 from mint_migrate.tables.lookup import Tables
 
 

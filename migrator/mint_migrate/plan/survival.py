@@ -6,8 +6,8 @@ import ast
 from dataclasses import replace
 
 from mint_migrate.model.facts import Binding, Statement
-from mint_migrate.model.source import Span
-from mint_migrate.rules.base import Ledger, contains
+from mint_migrate.model.source import Span, contains
+from mint_migrate.rules.base import Ledger
 
 
 def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:

@@ -16,9 +16,8 @@ import libcst as cst
 
 from mint_migrate.analyse.text import SourceText
 from mint_migrate.model.script import Edit
-from mint_migrate.model.source import Span
+from mint_migrate.model.source import Span, contains
 from mint_migrate.rewrite.aliases import without_names
-from mint_migrate.rules.base import contains
 
 Node = cst.SimpleStatementLine | cst.BaseCompoundStatement
 

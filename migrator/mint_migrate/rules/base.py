@@ -8,7 +8,7 @@ from mint_migrate.analyse.text import SourceText, count_mentions
 from mint_migrate.model.facts import Argument, Binding, Call, Facts, Use, Value
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.script import Edit
-from mint_migrate.model.source import Options, Span
+from mint_migrate.model.source import Options, Span, contains
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
 
@@ -260,12 +260,6 @@ class Ledger:
     def uses_of(self, call: Call) -> list[Use]:
         """Return what is done with the object a call made, in source order."""
         return [use for use in self.facts.uses if use.call == call.number]
-
-
-def contains(outer: Span, inner: Span) -> bool:
-    """Say whether *inner* lies within *outer*."""
-    starts = (outer.line, outer.column) <= (inner.line, inner.column)
-    return starts and (inner.end_line, inner.end_column) <= (outer.end_line, outer.end_column)
 
 
 def argument_named(call: Call, name: str) -> Argument | None:

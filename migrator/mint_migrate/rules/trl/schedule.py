@@ -142,9 +142,7 @@ def _cycles_angle(options: dict[str, str]) -> str:
 def _build(config: ConfigPlan, kind: str, warmup: str, options: dict[str, str]) -> Schedule:
     warm = "linear warm-up, then " if warmup else ""
     match kind:
-        case "constant":
-            return Schedule(kind=kind, words="constant")
-        case "constant_with_warmup":
+        case "constant" | "constant_with_warmup":
             return Schedule(kind=kind, words=f"{warm}constant", warmup=warmup)
         case "linear":
             return Schedule(kind=kind, words=f"{warm}linear decay to 0", warmup=warmup)

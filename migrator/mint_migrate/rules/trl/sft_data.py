@@ -1,7 +1,8 @@
 """Rule: which columns are tokenized, how, and which tokens count.
 
-TRL looks at the columns of the first row; a static tool sees only the code. Where the code shows the columns, the
-result says what happens to them; where it does not, the result looks at run time, in TRL's order.
+TRL looks at the columns of the first row; a static tool sees only the code. Where the code shows
+the columns, the result says what happens to them; where it does not, the result looks at run time,
+in TRL's order.
 """
 
 from __future__ import annotations

@@ -175,9 +175,8 @@ def _evaluation(config: ConfigPlan, arguments: dict[str, Argument]) -> str:
             )
             config.defaults.append("eval_steps")
     size = config.text("per_device_eval_batch_size")
-    if chosen != "no" or "eval_dataset" in arguments:
-        if size is not None:
-            config.put("eval_batch_size", size, like="per_device_eval_batch_size")
+    if size is not None and (chosen != "no" or "eval_dataset" in arguments):
+        config.put("eval_batch_size", size, like="per_device_eval_batch_size")
     return chosen
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from mint_migrate.model.facts import Argument, Use
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.script import Edit, Names
-from mint_migrate.model.source import Span
-from mint_migrate.rules.base import Ledger, contains
+from mint_migrate.model.source import Span, contains
+from mint_migrate.rules.base import Ledger
 from mint_migrate.tables.rows import Row
 
 SAVES = frozenset({"save_model", "save_pretrained", "model.save_pretrained", "_save"})

@@ -1,0 +1,88 @@
+"""The shape of a module: its statements, scopes, attributes and exception handlers, as records."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from mint_migrate.analyse.nodes import deleted_names, header, loaded_names, stored_names
+from mint_migrate.analyse.scopes import ModuleScopes, ScopeInfo, dotted
+from mint_migrate.analyse.text import SourceText
+from mint_migrate.model.facts import Scope, Statement
+from mint_migrate.model.source import Span
+
+COMPOUND = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.If,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.With,
+    ast.AsyncWith,
+    ast.Try,
+    ast.TryStar,
+    ast.Match,
+)
+
+
+def statements(
+    nodes: Sequence[ast.AST], scopes: ModuleScopes, source: SourceText
+) -> tuple[Statement, ...]:
+    """Return every statement with what its own line binds, reads and deletes."""
+    return tuple(_statement(node, scopes, source) for node in nodes if isinstance(node, ast.stmt))
+
+
+def _statement(node: ast.stmt, scopes: ModuleScopes, source: SourceText) -> Statement:
+    is_compound = isinstance(node, COMPOUND)
+    parts = header(node) if is_compound else [node]
+    binds = set[str]().union(*(stored_names(part) for part in parts))
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        binds.add(node.name)
+    return Statement(
+        span=source.span(node),
+        scope=scopes.scope_of[node].number,
+        is_compound=is_compound,
+        binds=tuple(sorted(binds)),
+        loads=tuple(sorted(set[str]().union(*(loaded_names(part) for part in parts)))),
+        deletes=deleted_names(node),
+    )
+
+
+def scope_record(scope: ScopeInfo) -> Scope:
+    """Return a scope as a record."""
+    return Scope(
+        number=scope.number,
+        parent=scope.parent.number if scope.parent else None,
+        kind=scope.kind,
+        name=getattr(scope.node, "name", ""),
+        names=tuple(sorted(scope.bindings)),
+    )
+
+
+def attributes(nodes: Sequence[ast.AST], *, written: bool) -> tuple[tuple[str, str], ...]:
+    """Return (name, attribute) for each `name.attribute` that is written, or else read."""
+    pairs = set()
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) is not written:
+            name = dotted(node.value)
+            if name is not None:
+                pairs.add((name, node.attr))
+    return tuple(sorted(pairs))
+
+
+def handlers(nodes: Sequence[ast.AST], source: SourceText) -> tuple[tuple[Span, Span], ...]:
+    """Return (body, handler) for each handler of each `try`."""
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Try | ast.TryStar):
+            first, last = source.span(node.body[0]), source.span(node.body[-1])
+            body = Span(
+                line=first.line,
+                column=first.column,
+                end_line=last.end_line,
+                end_column=last.end_column,
+            )
+            found += [(body, source.span(handler)) for handler in node.handlers]
+    return tuple(found)

@@ -1,0 +1,134 @@
+"""What `SFTTrainer` is given: its arguments by name, its configuration, the call that trains."""
+
+from __future__ import annotations
+
+from mint_migrate.model.facts import Argument, Call, Use, Value
+from mint_migrate.model.source import Span
+from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.rules.trl.sft_config import CONFIG_CLASSES, ConfigPlan
+
+TRAINER = "trl.SFTTrainer"
+POSITIONAL = ("model", "args", "data_collator", "train_dataset", "eval_dataset", "processing_class")
+
+
+def bind_arguments(ledger: Ledger, trainer: Call) -> dict[str, Argument]:
+    """Return the arguments by name, positional ones included."""
+    arguments: dict[str, Argument] = {}
+    for argument in trainer.arguments:
+        if argument.star:
+            raise Blocked(
+                "MM291",
+                f"`{argument.found.source_text}` hides what the trainer is given; write it "
+                "out as keywords",
+                argument.found,
+            )
+        ledger.check_splat(trainer, argument)
+        name = argument.keyword
+        if name is None:
+            if argument.index >= len(POSITIONAL):
+                raise Blocked("MM291", "too many positional arguments; name them", argument.found)
+            name = POSITIONAL[argument.index]
+        name = "processing_class" if name == "tokenizer" else name
+        if name in arguments:
+            raise Blocked("MM291", f"`{name}` is given twice", argument.found)
+        arguments[name] = argument
+    return arguments
+
+
+def find_training(ledger: Ledger, trainer: Call) -> Use:
+    if trainer.target is None:
+        raise Blocked("MM238", "the trainer is not bound to a name", trainer.found)
+    is_global = ledger.owner_of(trainer.target, trainer.scope) != trainer.scope
+    if is_global and not trainer.target.startswith("self."):
+        raise Blocked(
+            "MM238", f"`{trainer.target}` is a global variable of another scope", trainer.found
+        )
+    places = [
+        call
+        for call in ledger.facts.calls
+        if call.target == trainer.target
+        and call.scope == trainer.scope
+        and ledger.tables.canonical(call.qualified) == TRAINER
+    ]
+    if len(places) > 1:
+        raise Blocked(
+            "MM238",
+            f"`{trainer.target}` is built in {len(places)} places; build it once, with "
+            "`peft_config` in a variable",
+            trainer.found,
+        )
+    uses = [use for use in ledger.uses_of(trainer) if use.chain == "train" and use.is_call]
+    if len(uses) != 1:
+        found = "never trained here" if not uses else f"trained {len(uses)} times"
+        raise Blocked(
+            "MM238",
+            f"`{trainer.target}` is {found}; one `train()` beside it is converted",
+            trainer.found,
+        )
+    use = uses[0]
+    if use.scope != trainer.scope:
+        raise Blocked(
+            "MM238", "the trainer is built in one function and trained in another", trainer.found
+        )
+    if not use.is_statement:
+        raise Blocked("MM238", "`train()` stands inside an expression", use.found)
+    if not _is_reached(ledger, trainer.statement, use.statement):
+        raise Blocked(
+            "MM238", "`train()` is called where the trainer may not have been built", use.found
+        )
+    return use
+
+
+def _is_reached(ledger: Ledger, built: Span, trained: Span) -> bool:
+    return built < trained and any(item.span == built for item in ledger.facts.statements)
+
+
+def find_config(
+    ledger: Ledger, trainer: Call, arguments: dict[str, Argument]
+) -> tuple[Call | None, Value | None]:
+    """Find the configuration the trainer is given: inline, through a name, or absent."""
+    argument = arguments.get("args")
+    if argument is None or argument.value.literal == "None":
+        return None, None
+    value = argument.value
+    if value.call is None and value.name is not None:
+        binding = ledger.binding_of(value.name, trainer.scope, trainer.statement)
+        value = binding.value if binding is not None and binding.value is not None else value
+    call = ledger.returned_call(value) if value.call is None else ledger.call_of(value.call)
+    if call is None:
+        raise Blocked(
+            "MM292",
+            f"where the configuration `{argument.value.text}` is made cannot be seen",
+            argument.found,
+        )
+    canonical = ledger.tables.canonical(call.qualified)
+    if canonical not in CONFIG_CLASSES:
+        raise Blocked(
+            "MM292", f"`{canonical}` is not a configuration of `SFTTrainer`", argument.found
+        )
+    return call, argument.value
+
+
+def adopt_old_arguments(config: ConfigPlan, arguments: dict[str, Argument]) -> None:
+    """Take over options that once belonged to the trainer; the configuration wins."""
+    for name in ("max_seq_length", "dataset_text_field"):
+        if name not in arguments:
+            continue
+        _check_known(config, arguments[name])
+        if not config.has(name):
+            config.arguments[name] = arguments[name]
+
+
+def _check_known(config: ConfigPlan, argument: Argument) -> None:
+    """What moves from the trainer to its configuration must mean the same there."""
+    late = [
+        item.name
+        for item in config.ledger.facts.bindings
+        if item.name in argument.value.loads
+        and config.place < item.statement < argument.found.span
+        and item.kind != "parameter"
+    ]
+    if late:
+        raise Blocked(
+            "MM238", f"`{late[0]}` is set between the configuration and the trainer", argument.found
+        )

@@ -1,0 +1,205 @@
+"""Decisions about the trainer, its arguments and what is done with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mint_migrate.model.facts import Argument, Call, Use
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.script import SftScript
+from mint_migrate.model.source import contains
+from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.rules.trl.sft_arguments import TRAINER
+from mint_migrate.rules.trl.sft_data import decide_formatting
+from mint_migrate.rules.trl.sft_plan import SftPlan
+from mint_migrate.rules.trl.sft_uses import AfterTraining, decide_argument, plan_use
+from mint_migrate.rules.trl.sft_write import drop_splatted
+
+
+def decide_trainer(plan: SftPlan, script: SftScript) -> None:
+    """Decide the trainer's call and each of its arguments."""
+    ledger, trainer = plan.ledger, plan.trainer
+    row = ledger.tables.row(trainer.qualified)
+    if plan.model.is_lora:
+        ledger.exact(trainer.found, row, f"{plan.names.train}()")
+    else:
+        note = (
+            f"all weights were trained; MinT trains a LoRA adapter, here of rank {plan.model.rank}"
+        )
+        ledger.decide(
+            trainer.found,
+            Fidelity.APPROXIMATE,
+            row=row,
+            code="MM204",
+            target=f"{plan.names.train}()",
+            note=note,
+        )
+        ledger.differ(trainer.found, "MM204", note, plan.train_use.statement)
+    drop_splatted(plan, trainer)
+    targets = {
+        "model": "create_lora_training_client(base_model=...)",
+        "args": plan.config_name,
+        "train_dataset": f"{plan.names.train}(train_dataset=...)",
+        "eval_dataset": f"{plan.names.train}(eval_dataset=...)"
+        if script.eval_dataset
+        else "nothing to do: no evaluation is asked for while training",
+        "processing_class": f"{plan.names.train}(tokenizer=...)",
+        "peft_config": "create_lora_training_client(rank=...)",
+    }
+    for name, argument in plan.arguments.items():
+        if argument.found in ledger.decisions:
+            continue
+        if name in targets:
+            ledger.exact(
+                argument.found,
+                ledger.tables.row(f"{TRAINER}.{name}", ledger.version),
+                targets[name],
+            )
+        elif name == "formatting_func":
+            decide_formatting(ledger, argument, script.data.batched_formatting)
+        else:
+            _decide_other(plan, name, argument)
+
+
+def _decide_other(plan: SftPlan, name: str, argument: Argument) -> None:
+    ledger = plan.ledger
+    if name == "data_collator" and _is_plain_collator(plan, argument):
+        ledger.exact(
+            argument.found,
+            ledger.tables.row(f"{TRAINER}.{name}"),
+            "tokenize_row()",
+            "the default collation",
+        )
+        return
+    row = ledger.tables.row(f"{TRAINER}.{name}", ledger.version) or ledger.tables.row(
+        f"{TRAINER}.{name}"
+    )
+    fidelity = ledger.by_row(argument, row)
+    decision = ledger.decisions[argument.found]
+    if fidelity is Fidelity.MANUAL:
+        ledger.mark(
+            plan.train_use.statement,
+            decision.code or "MM230",
+            f"`{_short(argument)}`: {decision.note}",
+        )
+    elif fidelity is Fidelity.APPROXIMATE:
+        ledger.differ(argument.found, decision.code or "", decision.note, plan.train_use.statement)
+
+
+def _short(argument: Argument) -> str:
+    text = " ".join(argument.found.source_text.split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _is_plain_collator(plan: SftPlan, argument: Argument) -> bool:
+    """Say whether the collator only shifts and pads: the one for language models, `mlm=False`."""
+    ledger = plan.ledger
+    number = argument.value.call
+    if number is None and argument.value.name is not None:
+        binding = ledger.binding_of(argument.value.name, plan.trainer.scope, plan.trainer.statement)
+        number = binding.value.call if binding is not None and binding.value is not None else None
+    if number is None:
+        return False
+    call = ledger.call_of(number)
+    options = {item.keyword: item.value.literal for item in call.arguments}
+    is_plain = (
+        call.qualified.endswith("DataCollatorForLanguageModeling") and options.get("mlm") == "False"
+    )
+    if not is_plain:
+        return False
+    ledger.decide_call(call, Fidelity.EXACT, None, "the default collation")
+    if call.is_statement and call.target is not None:
+        ledger.remove_statement(call.statement)
+        ledger.removed[(call.target, call.scope)] = "MM225"
+    return True
+
+
+def plan_uses(plan: SftPlan, script: SftScript) -> bool:
+    """Decide every use of the trainer and the model; return whether evaluation is called later."""
+    ledger, trainer = plan.ledger, plan.trainer
+    context = _after_training(plan, script)
+    numbers = {trainer.number, *(call.number for call in plan.model.calls)}
+    replaced = [trainer, *plan.model.calls]
+    if plan.config.call is not None:
+        replaced.append(plan.config.call)
+    evaluates = False
+    for use in ledger.facts.uses:
+        if use.call not in numbers or use.found in ledger.decisions:
+            continue
+        if use is plan.train_use:
+            _decide_train(plan, use)
+            continue
+        if _inside_argument(ledger, use, replaced):
+            continue
+        evaluates |= plan_use(ledger, use, context)
+    assert trainer.target is not None
+    ledger.remove_statement(trainer.statement)
+    ledger.removed[(trainer.target, trainer.scope)] = "MM230"
+    return evaluates
+
+
+def _after_training(plan: SftPlan, script: SftScript) -> AfterTraining:
+    prefix = "self." if (plan.trainer.target or "").startswith("self.") else ""
+    client = f"{prefix}{plan.names.client}"
+    tokenizer = plan.arguments.get("processing_class")
+    dataset = plan.arguments.get("eval_dataset")
+    formatting = plan.arguments.get("formatting_func")
+    return AfterTraining(
+        names=replace(plan.names, client=client),
+        config=plan.config_name,
+        tokenizer=tokenizer.value.text if tokenizer is not None else f"{client}.get_tokenizer()",
+        eval_dataset=dataset.value.text
+        if dataset is not None and dataset.value.literal is None
+        else None,
+        train_statement=plan.train_use.statement,
+        batched_formatting=script.data.batched_formatting,
+        formatting_func=formatting.value.text
+        if script.data.format == "formatting_func" and formatting
+        else None,
+    )
+
+
+def _inside_argument(ledger: Ledger, use: Use, calls: list[Call]) -> bool:
+    """Decide a use that is part of an argument we have already decided."""
+    for call in calls:
+        for argument in call.arguments:
+            if not contains(argument.value.span, use.found.span):
+                continue
+            decision = ledger.decisions[argument.found]
+            if decision.fidelity is not Fidelity.DROPPED:
+                raise Blocked(
+                    "MM230",
+                    f"`{use.found.source_text}` is needed for `{argument.keyword}`",
+                    use.found,
+                )
+            ledger.decide(use.found, Fidelity.DROPPED, code=decision.code, note=decision.note)
+            for inner in use.arguments:
+                decide_argument(ledger, inner, Fidelity.DROPPED, decision.code, decision.note)
+            return True
+    return False
+
+
+def _decide_train(plan: SftPlan, use: Use) -> None:
+    ledger = plan.ledger
+    row = ledger.tables.attribute_row(TRAINER, "train")
+    if use.target is None:
+        ledger.exact(use.found, row, f"{plan.names.train}()")
+    else:
+        note = (
+            f"`{use.target}` has `training_loss`, `global_step` and `metrics['train_loss']`, "
+            "nothing else"
+        )
+        ledger.decide(
+            use.found,
+            Fidelity.APPROXIMATE,
+            row=row,
+            code="MM226",
+            target=f"{plan.names.train}()",
+            note=note,
+        )
+        ledger.differ(use.found, "MM226", note)
+    for argument in use.arguments:
+        if argument.keyword == "resume_from_checkpoint" or argument.index == 0:
+            ledger.exact(argument.found, None, f"{plan.names.train}(resume_from_checkpoint=...)")
+        else:
+            ledger.manual(argument.found, "MM230", "`train` takes nothing else here")

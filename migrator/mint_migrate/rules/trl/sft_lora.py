@@ -1,0 +1,267 @@
+"""Rule: the LoRA configuration becomes rank and options of `create_lora_training_client`.
+
+`get_peft_model(model, LoraConfig(...))` and `peft_config=LoraConfig(...)` leave rank and which
+parts are trained; without either, the original trains all weights and the result trains an adapter.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from mint_migrate.model.facts import Argument, Binding, Call, Value
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.source import Span
+from mint_migrate.rules.base import Blocked, Ledger, argument_named
+from mint_migrate.rules.trl.sft_model import FULL_FINETUNING_RANK, ModelPlan, positional_argument
+
+ATTENTION = frozenset({"q_proj", "k_proj", "v_proj", "o_proj"})
+MLP = frozenset({"gate_proj", "up_proj", "down_proj"})
+SERVER_ALPHA = "32"
+PEFT_DEFAULT_TARGETS = "q_proj and v_proj"
+
+
+def plan_lora(
+    ledger: Ledger, plan: ModelPlan, value: Value | None, trainer: Call, place: Span
+) -> None:
+    """Read rank and targets off the LoRA configuration given to the trainer or to `get_peft_model`.
+
+    Raises:
+        Blocked: the configuration cannot be seen.
+    """
+    scope, before = trainer.scope, trainer.statement
+    if plan.wrapped is not None:
+        argument = argument_named(plan.wrapped, "peft_config") or positional_argument(
+            plan.wrapped, 1
+        )
+        if argument is None:
+            raise Blocked("MM230", "`get_peft_model` is called without a configuration")
+        ledger.exact(argument.found, None, "create_lora_training_client(rank=...)")
+        value, scope, before = argument.value, plan.wrapped.scope, plan.wrapped.statement
+    if value is None or value.literal == "None":
+        return
+    call = _lora_call(ledger, value, scope, before)
+    plan.is_lora = True
+    arguments = _lora_arguments(ledger, call)
+    rank = arguments.get("r")
+    plan.rank = rank.value.text if rank is not None else "8"
+    if rank is not None:
+        ledger.exact(
+            rank.found,
+            ledger.tables.row("peft.LoraConfig.r"),
+            "create_lora_training_client(rank=...)",
+        )
+    _alpha(ledger, call, arguments, place)
+    _targets(ledger, plan, call, arguments, place)
+    for name, argument in arguments.items():
+        if argument.found not in ledger.decisions:
+            fidelity = ledger.by_row(argument, ledger.tables.row(f"peft.LoraConfig.{name}"))
+            decision = ledger.decisions[argument.found]
+            if fidelity is Fidelity.MANUAL:
+                ledger.mark(
+                    place,
+                    decision.code or "MM208",
+                    f"`{argument.found.source_text}`: {decision.note}",
+                )
+            elif fidelity is Fidelity.APPROXIMATE:
+                ledger.differ(argument.found, decision.code or "", decision.note, place)
+    _decide_lora_call(ledger, call)
+    _replace_lora(ledger, plan, call, value)
+
+
+def _decide_lora_call(ledger: Ledger, call: Call) -> None:
+    """The call itself differs where a default of peft's does, which no argument of it can say."""
+    row = ledger.tables.row(call.qualified)
+    target = "create_lora_training_client(...)"
+    own = [item for item in ledger.differences if item[0] == call.found]
+    if not own:
+        ledger.exact(call.found, row, target)
+        return
+    note = "; ".join(sentence for _, _, sentence in own)
+    ledger.decide(
+        call.found, Fidelity.APPROXIMATE, row=row, code=own[0][1], target=target, note=note
+    )
+
+
+def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
+    if value.call is not None:
+        call = ledger.call_of(value.call)
+    else:
+        binding = _lora_binding(ledger, value, scope, before)
+        bound = binding.value if binding is not None and binding.value is not None else value
+        made = ledger.returned_call(bound) if bound.call is None else ledger.call_of(bound.call)
+        if made is None:
+            raise Blocked(
+                "MM230", f"where the LoRA configuration `{value.text}` comes from cannot be seen"
+            )
+        call = made
+    canonical = ledger.tables.canonical(call.qualified)
+    if canonical != "peft.LoraConfig":
+        raise Blocked(
+            "MM208", f"`{canonical}` has no counterpart: MinT trains LoRA adapters", call.found
+        )
+    return call
+
+
+def _lora_binding(ledger: Ledger, value: Value, scope: int, before: Span) -> Binding | None:
+    """Return where a configuration's name is bound: in the branch that makes one, where another
+    says None.
+    """
+    if value.name is None:
+        return None
+    last = ledger.binding_of(value.name, scope, before)
+    if last is None or last.value is None or last.value.literal != "None":
+        return last
+    calls = [
+        item
+        for item in ledger.facts.bindings
+        if (item.name, item.scope) == (last.name, last.scope)
+        and item.value is not None
+        and item.value.call is not None
+    ]
+    return calls[-1] if calls else last
+
+
+def _lora_arguments(ledger: Ledger, call: Call) -> dict[str, Argument]:
+    arguments: dict[str, Argument] = {}
+    for argument in call.arguments:
+        if argument.star or argument.keyword is None:
+            raise Blocked(
+                "MM291",
+                f"`{argument.found.source_text}` hides LoRA options; write them out as keywords",
+                argument.found,
+            )
+        ledger.check_splat(call, argument)
+        arguments[argument.keyword] = argument
+    return arguments
+
+
+def _alpha(ledger: Ledger, call: Call, arguments: dict[str, Argument], place: Span) -> None:
+    argument = arguments.get("lora_alpha")
+    row = ledger.tables.row("peft.LoraConfig.lora_alpha")
+    shown = argument.value.text if argument is not None else "8, peft's default"
+    note = f"the server scales adapters by {SERVER_ALPHA} / rank; the original's alpha is {shown}"
+    if argument is None:
+        ledger.differ(call.found, "MM205", note, place)
+    elif argument.value.literal == SERVER_ALPHA:
+        ledger.exact(argument.found, row, f"the server's alpha is {SERVER_ALPHA} as well")
+    else:
+        ledger.decide(
+            argument.found,
+            Fidelity.APPROXIMATE,
+            row=row,
+            code="MM205",
+            target="alpha 32",
+            note=note,
+        )
+        ledger.differ(argument.found, "MM205", note, place)
+
+
+def _targets(
+    ledger: Ledger, plan: ModelPlan, call: Call, arguments: dict[str, Argument], place: Span
+) -> None:
+    argument = arguments.get("target_modules")
+    row = ledger.tables.row("peft.LoraConfig.target_modules")
+    if argument is None or argument.value.literal == "None":
+        plan.options = ("train_mlp=False", "train_unembed=False")
+        note = (
+            f"peft's default targets ({PEFT_DEFAULT_TARGETS} in most models) become all attention "
+            "projections"
+        )
+        if argument is not None:
+            ledger.decide(
+                argument.found,
+                Fidelity.APPROXIMATE,
+                row=row,
+                code="MM206",
+                target="train_attn",
+                note=note,
+            )
+        ledger.differ(argument.found if argument is not None else call.found, "MM206", note, place)
+        return
+    names = _target_names(argument)
+    options, is_exact = _target_options(names)
+    plan.options = options
+    if is_exact:
+        ledger.exact(argument.found, row, ", ".join(options))
+        return
+    trained = "attention" if options[0] == "train_mlp=False" else "attention and MLP projections"
+    note = f"MinT trains whole groups: {argument.value.text} becomes all {trained}"
+    ledger.decide(
+        argument.found,
+        Fidelity.APPROXIMATE,
+        row=row,
+        code="MM206",
+        target=", ".join(options),
+        note=note,
+    )
+    ledger.differ(argument.found, "MM206", note, place)
+
+
+def _target_names(argument: Argument) -> frozenset[str] | None:
+    """Return the listed module names; None where they are not literal; "all-linear" is itself."""
+    if argument.value.literal is None:
+        return None
+    value = ast.literal_eval(argument.value.literal)
+    if isinstance(value, str):
+        return frozenset({value})
+    try:
+        return frozenset(str(item) for item in value)
+    except TypeError:
+        return None
+
+
+def _target_options(names: frozenset[str] | None) -> tuple[tuple[str, ...], bool]:
+    """Return the client options for a set of target modules, and whether they mean the same."""
+    whole = ("train_unembed=False",)
+    if names is None:
+        return whole, False
+    if names in ({"all-linear"}, ATTENTION | MLP):
+        return whole, True
+    if names == ATTENTION:
+        return ("train_mlp=False", "train_unembed=False"), True
+    if names == MLP:
+        return ("train_attn=False", "train_unembed=False"), True
+    if names == ATTENTION | MLP | {"lm_head"}:
+        return (), True
+    if names <= ATTENTION:
+        return ("train_mlp=False", "train_unembed=False"), False
+    if names <= MLP:
+        return ("train_attn=False", "train_unembed=False"), False
+    return whole, False
+
+
+def _replace_lora(ledger: Ledger, plan: ModelPlan, call: Call, value: Value) -> None:
+    """A named configuration leaves its rank under a name of its own; an inline one leaves nothing.
+
+    Raises:
+        Blocked: the name is also bound to something that is neither this configuration nor None.
+    """
+    if value.maker is not None and value.call is None:
+        ledger.replace_expression(call.found.span, plan.rank)
+        plan.rank = value.text
+        return
+    if value.call is not None or not call.is_statement or call.target is None:
+        return
+    taken = {name for scope in ledger.facts.scopes for name in scope.names}
+    name = next(
+        item for item in ("lora_rank", "adapter_rank", "mint_lora_rank") if item not in taken
+    )
+    prefix = "self." if call.target.startswith("self.") else ""
+    ledger.replace_statement(call.statement, f"{prefix}{name} = {plan.rank}")
+    plan.rank = f"{prefix}{name}"
+    ledger.removed[(call.target, call.scope)] = "MM208"
+    for binding in ledger.facts.bindings:
+        if (
+            binding.name != call.target
+            or binding.scope != call.scope
+            or binding.statement == call.statement
+        ):
+            continue
+        if binding.value is None or binding.value.literal != "None":
+            raise Blocked("MM230", f"`{call.target}` is bound more than once", call.found)
+        ledger.replace_statement(binding.statement, f"{prefix}{name} = {FULL_FINETUNING_RANK}")
+        note = (
+            "without LoRA all weights were trained; MinT trains an adapter, here of rank "
+            f"{FULL_FINETUNING_RANK}"
+        )
+        ledger.differ(call.found, "MM204", note, binding.statement)

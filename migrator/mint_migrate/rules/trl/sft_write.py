@@ -1,0 +1,122 @@
+"""The statements that stand for the configuration and for `trainer.train()`."""
+
+from __future__ import annotations
+
+from mint_migrate.model.facts import Argument, Call, Value
+from mint_migrate.model.script import SftScript
+from mint_migrate.model.source import contains
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.trl.sft_config import namespace
+from mint_migrate.rules.trl.sft_plan import SftPlan
+
+
+def place_config(plan: SftPlan, call: Call | None, value: Value | None) -> None:
+    """Write the namespace where the configuration stood, or just before training."""
+    ledger = plan.ledger
+    text = namespace(plan.config, ledger.version)
+    if call is not None:
+        target = f"{call.target} = SimpleNamespace(...)" if call.target else "SimpleNamespace(...)"
+        ledger.exact(call.found, ledger.tables.row(call.qualified), target)
+        if plan.broken_config is not None and call.target is not None:
+            ledger.needs_person(call.target, call.scope, plan.broken_config, "MM230")
+    if call is not None and call.is_statement and call.target is not None:
+        ledger.replace_statement(call.statement, f"{call.target} = {text}")
+        plan.config_name = value.text if value is not None else call.target
+        drop_splatted(plan, call)
+        return
+    if call is not None and value is not None and value.call is None:
+        ledger.replace_expression(call.found.span, text)
+        if value.name is not None:
+            plan.config_name = value.text
+            return
+        text = value.text
+    taken = {name for scope in ledger.facts.scopes for name in scope.names}
+    plan.config_name = next(
+        name for name in ("config", "training_config", "sft_config") if name not in taken
+    )
+    plan.config_text = f"{plan.config_name} = {text}\n"
+    if call is not None:
+        drop_splatted(plan, call)
+
+
+def drop_splatted(plan: SftPlan, call: Call) -> None:
+    """A dictionary that only fed the configuration goes with it."""
+    ledger = plan.ledger
+    for name in sorted({item.splat for item in call.arguments if item.splat is not None}):
+        readers = [
+            item
+            for item in ledger.facts.statements
+            if name in item.loads and not contains(item.span, call.statement)
+        ]
+        binding = ledger.binding_of(name, call.scope, call.statement)
+        if not readers and binding is not None:
+            ledger.remove_statement(binding.statement)
+
+
+def write_call(plan: SftPlan, script: SftScript) -> None:
+    """Write the call of `train` where `trainer.train()` stood."""
+    ledger, arguments = plan.ledger, plan.arguments
+    prefix = "self." if (plan.trainer.target or "").startswith("self.") else ""
+    lines = [
+        f"{prefix}{plan.names.client} = {plan.names.train}(",
+        f"    {plan.config_name},",
+        f"    base_model={plan.model.base_model},",
+        f"    rank={plan.model.rank},",
+        *_given(plan, "train_dataset"),
+    ]
+    if script.eval_dataset:
+        lines += _given(plan, "eval_dataset")
+    if script.tokenizer:
+        lines += _line("tokenizer", arguments["processing_class"])
+    if script.data.format == "formatting_func":
+        lines += _line("formatting_func", arguments["formatting_func"])
+    if script.resume:
+        lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
+    if plan.train_use.target is not None:
+        tail = f"{plan.train_use.target} = {plan.names.summary}({plan.config_name}.output_dir)"
+        text = "\n".join([*lines, ")", tail])
+    else:
+        text = "\n".join([*lines, ")"])
+    ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
+
+
+def _line(name: str, argument: Argument) -> list[str]:
+    """Return the lines of one argument, with its comments."""
+    comments = [f"    {comment}" for comment in argument.comments]
+    trailing = f"  {argument.trailing}" if argument.trailing else ""
+    return [*comments, f"    {name}={argument.value.text},{trailing}"]
+
+
+def _given(plan: SftPlan, name: str) -> list[str]:
+    argument = plan.arguments.get(name)
+    if argument is None:
+        raise Blocked("MM230", f"`SFTTrainer` is built without `{name}`", plan.trainer.found)
+    return _line(name, argument)
+
+
+def _resume_text(plan: SftPlan) -> str:
+    for argument in plan.train_use.arguments:
+        if argument.keyword == "resume_from_checkpoint" or argument.index == 0:
+            return argument.value.text
+    return plan.config.text("resume_from_checkpoint") or "None"
+
+
+def needed_imports(script: SftScript) -> frozenset[str]:
+    """Return the imports that the functions need."""
+    needed = {
+        "import json",
+        "import math",
+        "from pathlib import Path",
+        "from types import SimpleNamespace",
+    }
+    needed |= {"import mint", "from mint import types"}
+    if script.order != "sequential":
+        needed.add("import torch")
+    has_prompt = script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}
+    if has_prompt and script.data.completion_only and script.data.pairs == "common_prefix":
+        needed.add("import os")
+    if script.tracker == "wandb":
+        needed |= {"import wandb", "import os"} if script.tracker_starts else {"import wandb"}
+    if script.tracker == "tensorboard":
+        needed.add("from torch.utils.tensorboard import SummaryWriter")
+    return frozenset(needed)
