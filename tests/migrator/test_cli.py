@@ -613,7 +613,7 @@ def test_every_command_has_help_in_80_columns(run, name):
         (["explain", "MM203"], 0, "answer", "rollout"),
         (["explain", "MM9999"], 1, "not_found", "Nearest entries"),
         (["mappings"], 0, "tables", "trl.SFTConfig"),
-        (["mappings", "trl.SFTConfig"], 0, "rows", "trl.SFTConfig.max_length"),
+        (["mappings", "trl.SFTConfig"], 0, "rows", "max_length"),
         (["mappings", "trl.SFTConfig.packing"], 0, "answer", "packing"),
         (["mappings", "trl.SFTConfig.pakcing"], 1, "not_found", "packing"),
     ],
