@@ -9,14 +9,20 @@ Run by hand, in an environment that holds that release and nothing of this proje
     old/bin/python tests/parity/record_old_release.py fixtures/before/trl_old/0.12.2
 
 Every script of the folder is run in a process of its own, inside the world of
-`support/old_world.py`, and its first steps are written to `fixtures/losses/trl-<version>-<case>.json`
-with the versions of the libraries. The script is not changed; around it, the training runs on the
-CPU in float32 and reports to nobody, and the adapter starts from the world's own numbers. Where an
-old release does not run with the torch at hand, the reason stands at `_keep_old_releases_running`.
+`support/old_world.py`, and its first steps are written to
+`fixtures/losses/trl-<version>-<case>.json` with the versions of the libraries. The script is not
+changed; around it, the training runs on the CPU in float32 and reports to nobody, and the adapter
+starts from the world's own numbers.
+
+Releases that were recorded, each with libraries of its time: TRL 0.7.11 (transformers 4.38.2),
+0.9.6 (4.42.4), 0.12.2 (4.46.3), 0.15.2 (4.49.0), 0.16.1 (4.50.3), 0.18.2 (4.52.4), 0.19.1 (4.53.3),
+0.24.0 (4.57.1) and 1.9.0 (5.12.0). The two oldest also want "numpy<2", "pandas<2.3", pyarrow 15 or
+16, and rich.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import json
@@ -66,17 +72,14 @@ def _record(script: Path, target: Path) -> int:
     torch.set_num_threads(1)
     steps: list[dict[str, Any]] = []
     length: dict[str, Any] = {}
-    _keep_old_releases_running()
     _train_on_cpu()
     _watch_training(steps, length)
     with tempfile.TemporaryDirectory() as folder:
         write_world(Path(folder))
         os.chdir(folder)
         sys.argv = [str(script)]
-        try:
+        with contextlib.suppress(Enough):
             runpy.run_path(str(script), run_name="__main__")
-        except Enough:
-            pass
         os.chdir("/")
     if not steps:
         sys.stderr.write(f"{script} trained nothing\n")
@@ -91,10 +94,6 @@ def _record(script: Path, target: Path) -> int:
     target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"{target.name}: {len(steps)} steps, first loss {steps[0]['loss']:.6f}")
     return 0
-
-
-def _keep_old_releases_running() -> None:
-    """Undo what newer libraries removed and older ones still ask for, away from the arithmetic."""
 
 
 def _train_on_cpu() -> None:

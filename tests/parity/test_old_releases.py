@@ -8,10 +8,13 @@ same adapter, and compared step by step, so that the old releases need not be in
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mint_migrate.bridge.runtime import serve
@@ -21,18 +24,43 @@ from mint_migrate.parity.steps import Step, read_steps
 from support.cases import FIXTURES
 from support.old_world import MODELS, SEED, adapter_digest, write_adapter, write_world
 
-pytestmark = [pytest.mark.parity, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.parity, pytest.mark.timeout(1200)]
 
 SCRIPTS = FIXTURES / "before" / "trl_old"
 LOSSES = FIXTURES / "losses"
-CASES = sorted(
-    f"{path.parent.name}/{path.stem}" for path in SCRIPTS.glob("*/*.py")
-)
-DIFFERS: dict[str, str] = {}
+CASES = sorted(f"{path.parent.name}/{path.stem}" for path in SCRIPTS.glob("*/*.py"))
+DIFFERS = {"0.15.2/leftover": "MM235", "0.16.1/leftover": "MM235"}
 """Case -> code that its report must hold, where the conversion says that it is not exact."""
 
+PROCESSES = 2
+"""One for each core of the smallest machine the suite is run on."""
 
-def recorded(case: str) -> dict[str, object]:
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A case that was converted and trained."""
+
+    comparison: Comparison
+    num_steps: int
+    codes: frozenset[str]
+    """Of the decisions that are not exact."""
+
+
+@pytest.fixture(scope="module")
+def replays(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Replay]]]:
+    """Start the cases that were selected; each test waits for its own."""
+    chosen = [
+        item.callspec.params["case"]
+        for item in request.session.items
+        if item.path == Path(__file__) and hasattr(item, "callspec")
+    ]
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        yield {case: pool.submit(replay, case, tmp_path_factory.mktemp("case")) for case in chosen}
+
+
+def recorded(case: str) -> dict[str, Any]:
     """Return what an old release recorded for a case."""
     version, _, name = case.partition("/")
     content = json.loads((LOSSES / f"trl-{version}-{name}.json").read_text(encoding="utf-8"))
@@ -75,23 +103,37 @@ def train(folder: Path) -> tuple[Step, ...]:
     return read_steps(folder / "out" / "metrics.jsonl")
 
 
-def replay(case: str, folder: Path) -> tuple[Comparison, str, int]:
-    """Convert and train a case; return the comparison, the report and the number of all steps."""
+def replay(case: str, folder: Path) -> Replay:
+    """Convert and train a case, and compare its steps with the recorded ones."""
     write_world(folder)
-    report = migrate(case, folder)
-    content = recorded(case)
-    original = tuple(
-        Step(
-            loss=step["loss"],
-            learning_rate=step["learning_rate"],
-            grad_norm=step["grad_norm"],
-            num_loss_tokens=step["num_loss_tokens"],
-            num_rows=step["num_rows"],
-        )
-        for step in content["steps"]
-    )
+    report = json.loads(migrate(case, folder))
+    original = tuple(_step(line) for line in recorded(case)["steps"])
     converted = train(folder)
-    return compare(original, converted[: len(original)]), report, len(converted)
+    return Replay(
+        comparison=compare(original, converted[: len(original)]),
+        num_steps=len(converted),
+        codes=_codes(report),
+    )
+
+
+def _step(line: dict[str, float]) -> Step:
+    """Return a recorded step.
+
+    Where no token of a step counts, the release divided by zero: its loss is not a number and its
+    gradient 0. A conversion reports the sum, which is 0 as well.
+    """
+    fields = {name: line[name] for name in ("learning_rate", "grad_norm", "num_loss_tokens")}
+    return Step(loss=line["loss"] if line["num_loss_tokens"] else 0.0, **fields)
+
+
+def _codes(report: object) -> frozenset[str]:
+    """Return the codes of everything in a report that is approximate."""
+    if isinstance(report, list):
+        return frozenset().union(*map(_codes, report))
+    if not isinstance(report, dict):
+        return frozenset()
+    own = {str(report["code"])} if report.get("decision") == "approximate" else set()
+    return frozenset(own).union(*map(_codes, report.values()))
 
 
 def test_the_start_is_the_recorded_one() -> None:
@@ -100,14 +142,17 @@ def test_the_start_is_the_recorded_one() -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in DIFFERS])
-def test_conversion_trains_as_the_release_did(case: str, tmp_path: Path) -> None:
-    comparison, _report, num_steps = replay(case, tmp_path)
-    assert comparison.is_equal, comparison.first_difference
-    assert num_steps == recorded(case)["num_steps"]
+def test_conversion_trains_as_the_release_did(
+    case: str, replays: dict[str, Future[Replay]]
+) -> None:
+    found = replays[case].result()
+    assert found.comparison.is_equal, found.comparison.first_difference
+    assert found.num_steps == recorded(case)["num_steps"]
+    assert not found.codes & set(DIFFERS.values())
 
 
 @pytest.mark.parametrize("case", sorted(DIFFERS))
-def test_what_cannot_be_exact_is_said(case: str, tmp_path: Path) -> None:
-    comparison, report, _num_steps = replay(case, tmp_path)
-    assert not comparison.is_equal
-    assert DIFFERS[case] in report
+def test_what_is_not_exact_is_reported(case: str, replays: dict[str, Future[Replay]]) -> None:
+    found = replays[case].result()
+    assert not found.comparison.is_equal
+    assert DIFFERS[case] in found.codes

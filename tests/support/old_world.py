@@ -1,8 +1,8 @@
 """The small world in which the scripts of `fixtures/before/trl_old` train.
 
-A model, tokenizers, rows and the adapter that training starts from, all computed from constants: the
-same bytes under every release of the libraries, so that figures recorded with an old release can be
-compared later without it. Needs nothing but torch and safetensors, and therefore runs in the
+A model, tokenizers, rows and the adapter that training starts from, all computed from constants:
+the same bytes under every release of the libraries, so that figures recorded with an old release
+can be compared later without it. Needs nothing but torch and safetensors, and therefore runs in the
 environment of any release of TRL.
 """
 
@@ -24,7 +24,7 @@ RANK, ALPHA = 4, 8
 CONTEXT = 4096
 SEED = 20240229
 NUM_ROWS = 26
-"""Not a multiple of any batch size that the scripts use: every epoch ends on an incomplete batch."""
+"""Not a multiple of any batch size in the scripts: every epoch ends on an incomplete batch."""
 
 # Pairs that are joined, in order. The last ones reach over the end of a prompt into its completion.
 MERGES = (
@@ -47,10 +47,37 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 """Model name -> what is special about its tokenizer. The weights are the same."""
 
-WORDS = (
-    "the and one other water stone river winter summer house garden window morning evening reads "
-    "writes walks carries answers finds keeps small large green quiet open under over between"
-).split()
+WORDS = [
+    "the",
+    "and",
+    "one",
+    "other",
+    "water",
+    "stone",
+    "river",
+    "winter",
+    "summer",
+    "house",
+    "garden",
+    "window",
+    "morning",
+    "evening",
+    "reads",
+    "writes",
+    "walks",
+    "carries",
+    "answers",
+    "finds",
+    "keeps",
+    "small",
+    "large",
+    "green",
+    "quiet",
+    "open",
+    "under",
+    "over",
+    "between",
+]
 
 
 def write_world(folder: Path) -> None:

@@ -49,6 +49,11 @@ class DataScript:
     marks_generation: bool = True
     """Whether a conversational prompt ends in the template's generation prompt."""
     masks_padding: bool = False
+    """Whether every pad token was left out of the loss, whatever labels a row has."""
+    reads_labels: bool = True
+    """Whether the labels of rows that are tokens already counted."""
+    cuts_tokens: bool = True
+    """Whether such rows were truncated."""
     batched_formatting: bool = False
     drops_masked: bool = False
     cut: str = ""
@@ -103,6 +108,12 @@ class SftScript:
     tracker_project: str = "'huggingface'"
     run_name: bool = False
     micro_batches: bool = False
+    """Each micro-batch is averaged over its own tokens, then they are averaged."""
+    epoch_end: str = "own_step"
+    """What the micro-batches make that do not fill the last window of an epoch: own_step |
+    own_step_not_counted (when the length of training is computed) | carried_over (they belong to
+    the window that the next epoch fills).
+    """
     counts_first_token: bool = False
     """The original divided by all labels, though nothing predicts the first of each row."""
     drop_last: bool = False

@@ -282,7 +282,12 @@ def _todo_for(config: ConfigPlan, found: Found) -> None:
 
 
 def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
-    """Join batch size, accumulation and processes into `batch_size`, rows per optimizer step."""
+    """Join batch size, accumulation and processes into `batch_size`, rows per optimizer step.
+
+    Args:
+        config: the configuration.
+        micro_batches: the loop looks at micro-batches, so that their size and number are needed.
+    """
     ledger = config.ledger
     processes = ledger.options.num_processes
     per_device = config.text(JOINED[0]) or config.default(JOINED[0]) or "8"
@@ -305,7 +310,8 @@ def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
         config.exact(name, "config.batch_size", f"{' * '.join(words)} = rows per optimizer step")
     if micro_batches:
         config.put("micro_batch_size", per_device)
-        config.put("gradient_accumulation_steps", accumulation or "1")
+        count = " * ".join(factors[1:])
+        config.put("gradient_accumulation_steps", count or "1")
     if processes != 1:
         ledger.notices.append(
             f"batch_size is {' * '.join(factors)}: {processes} processes, as given with "

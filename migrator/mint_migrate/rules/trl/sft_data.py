@@ -43,13 +43,12 @@ def plan_data(
     completion_only = _completion_only(config, facts)
     is_completion = kind in {"prompt_completion", "prompt_completion_chat"}
     eos = _eos(kind, text_field, facts)
-    masks_padding = bool(facts["pad_tokens_masked"]) and kind in {
-        "text",
-        "messages",
-        "formatting_func",
-    }
+    masks_padding = bool(facts["pad_tokens_masked"])
     masked = kind in {"any", "tokens"} or (is_completion and completion_only) or masks_padding
     cut = _cut(config, trainer, facts)
+    cuts_tokens = bool(facts["truncates_tokenized_rows"])
+    if kind == "tokens" and not cuts_tokens:
+        cut = ""
     if kind == "any":
         ledger.notices.append(
             "MM501: the script does not show the data set's columns; tokenize_row looks at "
@@ -66,6 +65,8 @@ def plan_data(
         completion_only=completion_only,
         marks_generation=facts["prompt_generation_mark"] is not False,
         masks_padding=masks_padding,
+        reads_labels=bool(facts["reads_labels"]),
+        cuts_tokens=cuts_tokens,
         drops_masked=masked and bool(cut) and bool(facts["drops_fully_masked_rows"]),
         cut=cut,
         batched_formatting=kind == "formatting_func" and _is_batched(ledger, trainer, facts),
@@ -126,47 +127,35 @@ def _completion_only(config: ConfigPlan, facts: Facts) -> bool:
 
 
 def _cut(config: ConfigPlan, trainer: dict[str, Argument], facts: Facts) -> str:
+    """Return the slice that truncates, or "" where nothing is cut."""
     given = trainer.get("max_seq_length") or config.arguments.get("max_seq_length")
     mode = "keep_start"
     if config.has("truncation_mode"):
         mode = str(config.literal("truncation_mode"))
-    if given is not None:
-        if given.value.literal == "None":
-            return _default_cut(config, facts, mode)
+    if given is not None and given.value.literal != "None":
         config.put("max_length", given.value.text, like=given.keyword)
-    elif config.has("max_length"):
+        length = "config.max_length"
+    elif given is None and config.has("max_length"):
         if config.arguments["max_length"].value.literal == "None":
             return ""
-    elif not _add_default_length(config, facts):
+        length = "config.max_length"
+    elif given is not None and facts["max_seq_length_none"] == "no_cut":
         return ""
-    return "[-config.max_length :]" if mode == "keep_end" else "[: config.max_length]"
+    else:
+        length = _default_length(config, facts)
+    return f"[-{length} :]" if mode == "keep_end" else f"[: {length}]"
 
 
-def _default_cut(config: ConfigPlan, facts: Facts, mode: str) -> str:
-    if not _add_default_length(config, facts):
-        return ""
-    return "[-config.max_length :]" if mode == "keep_end" else "[: config.max_length]"
-
-
-def _add_default_length(config: ConfigPlan, facts: Facts) -> bool:
-    """Add the release's default length; False where there was none."""
-    rule = facts["default_max_length"]
-    limits = {
-        "tokenizer_limit_up_to_1024": "1024",
-        "tokenizer_limit": None,
-        None: None,
-    }
-    length = limits.get(str(rule), str(rule)) if rule is not None else None
-    if length is None:
-        return False
-    config.need("max_length", length)
-    if not str(rule).isdigit():
-        config.ledger.notices.append(
-            "MM236: max_length is 1024, or less where the tokenizer says so "
-            "(`model_max_length`), in this release; "
-            "the result uses 1024"
-        )
-    return True
+def _default_length(config: ConfigPlan, facts: Facts) -> str:
+    """Return the release's default length as an expression of the loop."""
+    rule = str(facts["default_max_length"])
+    if rule == "tokenizer_limit":
+        return "tokenizer.model_max_length"
+    if rule == "tokenizer_limit_up_to_1024":
+        config.need("max_length", "1024")
+        return "min(config.max_length, tokenizer.model_max_length)"
+    config.need("max_length", rule)
+    return "config.max_length"
 
 
 def _is_batched(ledger: Ledger, trainer: dict[str, Argument], facts: Facts) -> bool:

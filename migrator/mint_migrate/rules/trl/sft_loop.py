@@ -9,6 +9,7 @@ from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.script import DataScript, Names, Schedule, SftScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.sft_config import ConfigPlan
+from mint_migrate.rules.trl.sft_windows import Windows
 
 OPTIMIZER_FIELDS = ("adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm")
 TRACKERS = frozenset({"wandb", "tensorboard"})
@@ -23,7 +24,7 @@ def plan_loop(
     arguments: dict[str, Argument],
     lora_options: tuple[str, ...],
     train_use: Use,
-    micro_batches: bool,
+    windows: Windows,
     facts: dict[str, str | bool | int | None],
 ) -> SftScript:
     """Decide everything about the loop that is not data, model or schedule."""
@@ -36,7 +37,7 @@ def plan_loop(
     _logging(config)
     tracker, starts = _tracker(config)
     drop_last = _flag(config, "dataloader_drop_last")
-    if drop_last and not micro_batches:
+    if drop_last and not windows.needs_micro_batches:
         per_device = config.text("per_device_train_batch_size")
         config.put(
             "micro_batch_size", per_device or config.default("per_device_train_batch_size") or "8"
@@ -77,8 +78,9 @@ def plan_loop(
         tracker_starts=starts,
         tracker_project=_project(config) if tracker else '"huggingface"',
         run_name="run_name" in config.fields,
-        micro_batches=micro_batches,
-        counts_first_token=facts["loss_divisor"] == "labels" and not micro_batches,
+        micro_batches=windows.averages,
+        epoch_end=windows.epoch_end,
+        counts_first_token=facts["loss_divisor"] == "labels" and not windows.averages,
         drop_last=drop_last,
         shuffle_dataset=_flag(config, "shuffle_dataset"),
         eos_token=_eos(config),

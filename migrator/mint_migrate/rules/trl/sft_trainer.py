@@ -35,6 +35,7 @@ from mint_migrate.rules.trl.sft_loop import plan_loop
 from mint_migrate.rules.trl.sft_lora import plan_lora
 from mint_migrate.rules.trl.sft_model import finish_model, plan_model
 from mint_migrate.rules.trl.sft_plan import SftPlan
+from mint_migrate.rules.trl.sft_windows import plan_windows
 from mint_migrate.rules.trl.sft_write import needed_imports, place_config, write_call
 
 LORA_LR_RATIO = 10
@@ -85,12 +86,10 @@ def plan_sft(ledger: Ledger, trainer: Call, names: Names) -> tuple[SftScript, fr
 def _plan_script(plan: SftPlan) -> SftScript:
     ledger, config = plan.ledger, plan.config
     facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
-    micro_batches = facts["accumulation"] == "mean_of_micro_batches" and config.has(
-        "gradient_accumulation_steps"
-    )
+    windows = plan_windows(config, facts)
     plan_plain_fields(config, read_elsewhere(plan))
     _scale_learning_rate(plan)
-    plan_batch(config, micro_batches)
+    plan_batch(config, windows.needs_micro_batches)
     config.need("output_dir", _default_output(plan))
     config.need("learning_rate")
     data = plan_data(ledger, config, plan.arguments, facts)
@@ -104,7 +103,7 @@ def _plan_script(plan: SftPlan) -> SftScript:
         arguments=plan.arguments,
         lora_options=plan.model.options,
         train_use=plan.train_use,
-        micro_batches=micro_batches,
+        windows=windows,
         facts=facts,
     )
 

@@ -48,18 +48,21 @@ def test_the_length_of_training_is_steps_or_epochs_or_either(config, line):
             'eval_strategy="steps", logging_steps=0.5',
             "if done % max(1, math.ceil(num_steps * config.eval_steps)) == 0:",
         ),
-        ('eval_strategy="epoch"', "if done % steps_per_epoch == 0:\n                eval_loss"),
+        (
+            'eval_strategy="epoch"',
+            "if done % steps_per_epoch == 0 or done == num_steps:\n                eval_loss",
+        ),
         (
             "eval_strategy=IntervalStrategy.EPOCH",
-            "if done % steps_per_epoch == 0:\n                eval_loss",
+            "if done % steps_per_epoch == 0 or done == num_steps:\n                eval_loss",
         ),
         (
             'eval_strategy="no", evaluation_strategy="epoch"',
-            "if done % steps_per_epoch == 0:\n                eval_loss",
+            "if done % steps_per_epoch == 0 or done == num_steps:\n                eval_loss",
         ),
         (
             'eval_strategy="epoch", evaluation_strategy=None',
-            "if done % steps_per_epoch == 0:\n                eval_loss",
+            "if done % steps_per_epoch == 0 or done == num_steps:\n                eval_loss",
         ),
         ('eval_strategy="epoch", eval_on_start=True', "before training  eval_loss"),
         (
