@@ -123,7 +123,7 @@ def test_the_readme_shows_code_and_output():
 
 
 def test_pages_say_nothing_of_this_machine():
-    private = re.compile(r"/work/|/home/|/root/|/tmp/bash|localhost:\d{4,}")
+    private = re.compile(r"/home/|/root/|/Users/|localhost:\d{4,}")
     found = [identifier(page) for page in PAGES if private.search(page.read_text("utf-8"))]
     assert found == []
 
