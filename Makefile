@@ -9,13 +9,14 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := .demo
+LEARN := .learn
 # One thread a process: tiny models are faster so, and the original's losses repeat bit by bit.
 export OMP_NUM_THREADS ?= 1
 
 heading = printf '\n== %s\n\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check parity format docs snapshots wheel clean
+.PHONY: help setup demo learn test check parity clients format docs snapshots wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -43,6 +44,12 @@ demo: setup ## migrate a TRL script, train the result, compare it with TRL
 test: setup ## run the test suite, except what is marked parity or gpu
 	$(BIN)/python -m pytest
 
+learn: setup ## make a tiny base, teach it with SFT and GRPO on the runtime, print the table
+	$(BIN)/python examples/learn.py --folder $(LEARN)
+
+clients: setup ## drive the runtime with the published clients, each in an environment of its own
+	$(BIN)/python -m pytest -m environments
+
 parity: setup ## train every verifiable fixture under TRL and on the runtime
 	$(BIN)/python -m pytest -m parity
 
@@ -67,5 +74,5 @@ wheel: setup ## build sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean: ## remove what the other targets made, .venv excepted
-	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) $(LEARN) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find migrator runtime tests -name __pycache__ -type d -prune -exec rm -rf {} +

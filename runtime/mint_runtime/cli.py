@@ -20,6 +20,7 @@ from mint_runtime.config import (
 )
 from mint_runtime.errors import RuntimeServerError, UserError
 from mint_runtime.observe.log import LogFormat
+from mint_runtime.service.profiles import PROFILES, ProfileName
 
 if TYPE_CHECKING:
     from mint_runtime.engine.protocol import Engine
@@ -41,6 +42,11 @@ class Architecture(StrEnum):
     QWEN3 = "qwen3"
     QWEN2 = "qwen2"
     LLAMA = "llama"
+    LLAMA3 = "llama3"
+    GEMMA3 = "gemma3"
+    MISTRAL = "mistral"
+    MISTRAL_SLIDING = "mistral_sliding"
+    QWEN3_MOE = "qwen3_moe"
 
 
 class Dtype(StrEnum):
@@ -103,6 +109,13 @@ def serve(
     max_lora_rank: Annotated[int, typer.Option(min=1, help="Largest rank of an adapter.")] = 128,
     max_adapters: Annotated[int, typer.Option(min=1, help="Most models in memory at once.")] = 64,
     max_body_mb: Annotated[int, typer.Option(min=1, help="Largest request, in MiB.")] = 512,
+    max_upload_mb: Annotated[
+        int, typer.Option(min=1, help="Largest uploaded checkpoint, in MiB, packed and unpacked.")
+    ] = 4096,
+    profile: Annotated[
+        ProfileName,
+        typer.Option(help="Serve everything, or only what the hosted service has too."),
+    ] = ProfileName.FULL,
     allow_remote_code: Annotated[
         bool,
         typer.Option("--allow-remote-code", help="Run python files that come with a base model."),
@@ -149,6 +162,8 @@ def serve(
                 state_dir=(state_dir or default_state_dir()).expanduser().resolve(),
                 api_key=api_key,
                 max_body_bytes=max_body_mb << 20,
+                max_upload_bytes=max_upload_mb << 20,
+                profile=PROFILES[profile],
                 max_models=max_adapters,
             ),
             ServerSettings(

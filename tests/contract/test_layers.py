@@ -52,10 +52,11 @@ RUNTIME: dict[str, set[str]] = {
     "errors": set(),
     "wire": set(),
     "observe": set(),
+    "static": set(),
     "config": {"errors"},
     "model": {"errors"},
     "losses": {"errors"},
-    "optim": {"errors"},
+    "optim": {"errors", "model"},
     "sampler": {"errors", "model"},
     "engine.commands": {"errors"},
     "engine.protocol": {"engine.commands", "errors"},
@@ -63,7 +64,7 @@ RUNTIME: dict[str, set[str]] = {
         *("engine.commands", "engine.protocol", "errors"),
         *("losses", "model", "optim", "sampler"),
     },
-    "service": {"engine.commands", "engine.protocol", "errors", "observe", "wire"},
+    "service": {"", "engine.commands", "engine.protocol", "errors", "observe", "wire"},
     "server": {"config", "engine", "engine.protocol", "errors", "observe", "service"},
     "tiny_model": {"errors", "model"},
 }
@@ -78,11 +79,17 @@ ONLY_IN = {
     ("mint_migrate", "rich"): ("assistant.render", "console", "parity.render", "report"),
     ("mint_migrate", "pydantic"): ("tables",),
     ("mint_runtime", "torch"): ("engine", "losses", "model", "optim", "sampler", "tiny_model"),
-    ("mint_runtime", "transformers"): ("model", "sampler", "tiny_model"),
+    ("mint_runtime", "transformers"): (
+        *("model", "sampler", "tiny_model"),
+        # Text in and out is what these endpoints are for; tokenizers need no torch.
+        "service.openai.tokenizer",
+    ),
+    ("mint_runtime", "prometheus_client"): ("observe",),
     ("mint_runtime", "starlette"): ("service",),
     ("mint_runtime", "uvicorn"): ("server",),
     ("mint_runtime", "sqlite3"): ("service.store",),
     ("mint_runtime", "pydantic"): ("wire",),
+    ("mint_runtime", "msgspec"): ("wire",),
 }
 """The layers that may import a package from outside."""
 

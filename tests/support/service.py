@@ -82,9 +82,9 @@ def datum(*targets: int) -> dict[str, Any]:
 
 
 @contextmanager
-def running_api(state: Path, **settings: Any) -> Iterator[Api]:
-    """Yield a running service with its state in `state`."""
-    engine = FakeEngine()
+def running_api(state: Path, *, engine: FakeEngine | None = None, **settings: Any) -> Iterator[Api]:
+    """Yield a running service with its state in `state`, over `engine` or a new fake one."""
+    engine = engine or FakeEngine()
     app = build_app(engine, ServiceSettings(state_dir=state, **settings))
     try:
         with TestClient(app, headers={"X-API-Key": KEY}, raise_server_exceptions=False) as http:

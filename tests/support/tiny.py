@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from mint_runtime.engine.commands import Array, CreateModel, Datum, LoraSpec, OptimStep, TrainStep
+from mint_runtime.engine.commands import (
+    Array,
+    CreateModel,
+    Datum,
+    LoraSpec,
+    OptimStep,
+    TrainResult,
+    TrainStep,
+)
 from mint_runtime.engine.local import LocalEngine
 from mint_runtime.engine.models import ModelTable, TrainedModel
+from mint_runtime.engine.passes import compose
 from mint_runtime.engine.settings import EngineSettings
+from mint_runtime.engine.training import StepRun, train_pass
+from mint_runtime.model.adapter import Adapter, named_matrices
+from mint_runtime.model.attention import CausalPlan
 from mint_runtime.model.load import BaseModel, load_base_model
-from mint_runtime.model.lora import Adapter
+from mint_runtime.model.lora import LoraPlan
 from mint_runtime.tiny_model import build_tiny_model
 
 NAME = "tiny"
@@ -69,6 +81,16 @@ def trained(base: BaseModel, *, rank: int = 4, seed: int = 0, **lora: bool) -> T
     return model
 
 
+def logits(base: BaseModel, tokens: torch.Tensor, adapter: Adapter | None = None) -> torch.Tensor:
+    """Return the logits `[T, V]` of one sequence."""
+    plan = LoraPlan.whole(adapter, len(tokens))
+    with torch.no_grad(), base.under(plan):
+        hidden = base.hidden(
+            tokens, torch.arange(len(tokens)), CausalPlan((len(tokens),), base.device)
+        )
+        return base.unembed(hidden)
+
+
 def shake(adapter: Adapter, seed: int = 0) -> None:
     """Give the B matrices small random values."""
     generator = torch.Generator().manual_seed(seed + 1)
@@ -97,13 +119,27 @@ def optim(**changes: float) -> OptimStep:
     return OptimStep(model_id="m", **{**ADAM, **changes})
 
 
+def train_step(model: TrainedModel, command: TrainStep, *, max_rows: int = 4096) -> TrainResult:
+    """Work through one training step of one model, as the engine does."""
+    return train_steps([(model, command)], max_rows=max_rows)[0]
+
+
+def train_steps(
+    steps: Sequence[tuple[TrainedModel, TrainStep]], *, max_rows: int = 4096
+) -> list[TrainResult]:
+    """Work through steps of several models of one base model in shared passes."""
+    runs = [StepRun(model, command) for model, command in steps]
+    while pending := [run for run in runs if run.pending and run.error is None]:
+        members = compose(pending, max_rows)
+        train_pass(pending[0].model.base, members, backward=pending[0].backward)
+    return [run.finish() for run in runs]
+
+
 def gradient(model: TrainedModel) -> dict[str, torch.Tensor]:
-    """Return a copy of the accumulated gradient by tensor name."""
-    return {
-        name: tensor.grad.clone()
-        for name, tensor in model.adapter.named_tensors().items()
-        if tensor.grad is not None
-    }
+    """Return a copy of the accumulated gradient by tensor name; empty if there is none."""
+    if model.gradient is None:
+        return {}
+    return {name: value.clone() for name, value in named_matrices(model.gradient.pairs).items()}
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:

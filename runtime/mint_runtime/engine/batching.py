@@ -1,11 +1,11 @@
-"""Datums to tensors and back.
+"""Datums of several models, packed into the tensors of one pass.
 
-Datums of similar length share a pass, padded on the right. Attention is causal, so nothing a datum
-computes depends on the padding after it or on its neighbours, and padding positions are dropped
-before the output layer.
+Sequences lie one after the other, without padding. Those of one model are neighbours, because its
+adapter works on a range of rows; among them those of equal length are neighbours, because they
+share a kernel call. Attention never crosses from one sequence to the next, so nothing a datum
+computes depends on its company.
 
-Legend: B sequences of a pass, T positions of the longest, N real positions of all of them, K
-targets per position.
+Legend: N rows of a pass, n rows of one model, K targets per row.
 """
 
 from __future__ import annotations
@@ -20,86 +20,108 @@ from torch import Tensor
 
 from mint_runtime.engine.validation import CheckedDatum
 
-MAX_PASS_TOKENS = 2048
-"""Padded tokens per pass: bounds the activations kept for backward, about 8 GB for a 0.6B model."""
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Share:
+    """The rows of one model in a pass, and the inputs of its loss."""
+
+    indices: tuple[int, ...]
+    """Place of each datum in its request, in the order in which they are packed."""
+    data: tuple[CheckedDatum, ...]
+    start: int
+    end: int
+    num_targets: int
+    """K of these datums; the pass may have more columns."""
+    values: Mapping[str, Tensor]
+    """Loss inputs, `[n, K]` each."""
+    datum_n: Tensor
+    """int64, ascending: which of `indices` each row belongs to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pass:
-    """The datums of one forward pass as tensors on the model's device."""
+class Pack:
+    """The tensors of one pass on the model's device."""
 
-    indices: tuple[int, ...]
-    """Place of each datum in the request, shortest datum first."""
-    tokens_BT: Tensor
+    tokens_N: Tensor
     position_N: Tensor
-    """Index of each real position in the flattened `[B * T]`."""
-    datum_N: Tensor
-    """Row of each real position, 0..B-1, ascending."""
+    """Place of each token in its sequence."""
     target_NK: Tensor
-    values: Mapping[str, Tensor]
-    """Loss inputs, `[N, K]` each."""
+    lengths: tuple[int, ...]
+    """Rows of each sequence."""
+    shares: tuple[Share, ...]
 
 
-def group_datums(
-    data: Sequence[CheckedDatum], *, max_tokens: int = MAX_PASS_TOKENS
-) -> list[tuple[int, ...]]:
-    """Split the indices of `data` into passes of at most `max_tokens` padded tokens, or a single
-    longer datum.
+def datum_kind(datum: CheckedDatum) -> tuple[int, tuple[str, ...]]:
+    """Return what datums of one share have in common: K and the inputs they came with."""
+    return datum.target_TK.shape[1], tuple(sorted(datum.values))
 
-    Datums of a pass have the same K and the same inputs, because their tensors are concatenated.
+
+def pack(
+    members: Sequence[tuple[Sequence[CheckedDatum], Sequence[int]]], device: torch.device
+) -> Pack:
+    """Build the tensors of a pass.
+
+    Args:
+        members: for each model all datums of its request and the indices of those that take part,
+            which are of one kind.
+        device: where the model is.
     """
-
-    def kind(index: int) -> tuple[int, tuple[str, ...]]:
-        return data[index].target_TK.shape[1], tuple(sorted(data[index].values))
-
-    groups: list[list[int]] = []
-    for index in sorted(range(len(data)), key=lambda i: (kind(i), len(data[i].tokens_T), i)):
-        # Ascending length: the newest member is the longest of its group.
-        length = len(data[index].tokens_T)
-        if (
-            not groups
-            or kind(groups[-1][0]) != kind(index)
-            or (len(groups[-1]) + 1) * length > max_tokens
-        ):
-            groups.append([])
-        groups[-1].append(index)
-    return [tuple(group) for group in groups]
-
-
-def collate(data: Sequence[CheckedDatum], indices: tuple[int, ...], device: torch.device) -> Pass:
-    """Build the tensors of one pass. Padding is token 0; nothing reads what comes out there."""
-    chosen = [data[index] for index in indices]
-    lengths = np.array([len(datum.tokens_T) for datum in chosen])
-    longest = int(lengths.max())
-    tokens_BT = np.zeros((len(chosen), longest), dtype=np.int64)
-    for row, datum in enumerate(chosen):
-        tokens_BT[row, : lengths[row]] = datum.tokens_T
-    real_BT = np.arange(longest) < lengths[:, None]
-    return Pass(
-        indices=indices,
-        tokens_BT=torch.from_numpy(tokens_BT).to(device),
-        position_N=torch.from_numpy(np.flatnonzero(real_BT)).to(device),
-        datum_N=torch.from_numpy(np.repeat(np.arange(len(chosen)), lengths)).to(device),
-        target_NK=_concatenate([datum.target_TK for datum in chosen], device),
-        values={
-            name: _concatenate([datum.values[name] for datum in chosen], device)
-            for name in chosen[0].values
-        },
+    shares: list[Share] = []
+    sequences: list[CheckedDatum] = []
+    start = 0
+    for data, indices in members:
+        share = _share(data, indices, start, device)
+        shares.append(share)
+        sequences.extend(share.data)
+        start = share.end
+    lengths = tuple(len(datum.tokens_T) for datum in sequences)
+    num_targets = max(share.num_targets for share in shares)
+    return Pack(
+        tokens_N=_tensor(np.concatenate([datum.tokens_T for datum in sequences]), device),
+        position_N=_tensor(np.concatenate([np.arange(length) for length in lengths]), device),
+        target_NK=_tensor(np.concatenate([_targets(d, num_targets) for d in sequences]), device),
+        lengths=lengths,
+        shares=tuple(shares),
     )
 
 
-def _concatenate(arrays: Sequence[npt.NDArray[np.generic]], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.concatenate(arrays)).to(device)
+def _share(
+    data: Sequence[CheckedDatum], indices: Sequence[int], start: int, device: torch.device
+) -> Share:
+    ordered = tuple(sorted(indices, key=lambda index: (len(data[index].tokens_T), index)))
+    chosen = tuple(data[index] for index in ordered)
+    lengths = [len(datum.tokens_T) for datum in chosen]
+    return Share(
+        indices=ordered,
+        data=chosen,
+        start=start,
+        end=start + sum(lengths),
+        num_targets=chosen[0].target_TK.shape[1],
+        values={
+            name: _tensor(np.concatenate([datum.values[name] for datum in chosen]), device)
+            for name in chosen[0].values
+        },
+        datum_n=_tensor(np.repeat(np.arange(len(chosen)), lengths), device),
+    )
 
 
-def split_outputs(
-    logp_NK: Tensor, data: Sequence[CheckedDatum], indices: tuple[int, ...]
+def _targets(datum: CheckedDatum, num_targets: int) -> npt.NDArray[np.int64]:
+    """Return the targets with `num_targets` columns; nothing reads the columns that are added."""
+    missing = num_targets - datum.target_TK.shape[1]
+    return np.pad(datum.target_TK, ((0, 0), (0, missing))) if missing else datum.target_TK
+
+
+def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device)
+
+
+def split_rows(
+    rows_nK: npt.NDArray[np.float32], share: Share
 ) -> dict[int, npt.NDArray[np.float32]]:
-    """Return the log-probabilities of each datum by its index, in the shape its targets came in."""
-    values_NK: npt.NDArray[np.float32] = logp_NK.detach().float().cpu().numpy()
-    ends = np.cumsum([len(data[index].tokens_T) for index in indices])
-    parts = np.split(values_NK, ends[:-1])
+    """Return the rows of each datum by its index, in the shape its targets came in."""
+    ends = np.cumsum([len(datum.tokens_T) for datum in share.data])
+    parts = np.split(rows_nK, ends[:-1])
     return {
-        index: np.ascontiguousarray(part[:, 0] if data[index].is_flat else part)
-        for index, part in zip(indices, parts, strict=True)
+        index: np.ascontiguousarray(part[:, 0] if datum.is_flat else part)
+        for index, datum, part in zip(share.indices, share.data, parts, strict=True)
     }

@@ -27,8 +27,8 @@ from safetensors.torch import save_file
 
 from mint_runtime.engine.models import TrainedModel
 from mint_runtime.errors import ServerFault, UserError
+from mint_runtime.model.adapter import Adapter
 from mint_runtime.model.load import BaseModel
-from mint_runtime.model.lora import Adapter
 from mint_runtime.model.peft_files import (
     CONFIG_FILE,
     read_adapter,
@@ -52,30 +52,51 @@ def save_model(model: TrainedModel, directory: Path, *, with_optimizer: bool) ->
         ServerFault: it cannot be written, for example because the disk is full. Nothing is left of
             it then.
     """
+    with _new_folder(directory) as partial:
+        _write_adapter(partial, model.adapter, model.base)
+        if with_optimizer:
+            _write_optimizer(partial, model.optimizer)
+
+
+def save_adapter(adapter: Adapter, base: BaseModel, directory: Path) -> None:
+    """Write an adapter that has no optimizer into the new folder `directory`.
+
+    Raises:
+        UserError: the folder exists already.
+        ServerFault: it cannot be written. Nothing is left of it then.
+    """
+    with _new_folder(directory) as partial:
+        _write_adapter(partial, adapter, base)
+
+
+def _write_adapter(directory: Path, adapter: Adapter, base: BaseModel) -> None:
+    write_adapter(directory, adapter, base)
+    record = {"format": FORMAT_VERSION, "base_model": base.name}
+    _write_record(directory / CHECKPOINT_RECORD, record)
+
+
+@contextmanager
+def _new_folder(directory: Path) -> Iterator[Path]:
     if directory.exists():
         raise UserError(f"{directory.name!r} exists already; choose another name")
     try:
         with _appearing(directory) as partial:
-            write_adapter(partial, model.adapter, model.base)
-            _write_record(
-                partial / CHECKPOINT_RECORD,
-                {"format": FORMAT_VERSION, "base_model": model.base.name},
-            )
-            if with_optimizer:
-                _write_optimizer(partial, model.optimizer)
+            yield partial
     except (OSError, SafetensorError) as error:
         raise ServerFault(f"checkpoint {directory.name!r} could not be written: {error}") from error
 
 
-def load_model(model: TrainedModel, directory: Path, *, with_optimizer: bool) -> None:
-    """Replace the adapter by the one in `directory`; gradients are forgotten.
+def read_model(
+    model: TrainedModel, directory: Path, *, with_optimizer: bool
+) -> tuple[Adapter, Adam]:
+    """Return the adapter in `directory` and its optimizer, for `model` to continue from.
 
     The optimizer continues from the saved moments and step count when asked, and starts afresh
     otherwise. Alpha is taken from the folder, as the matrices mean nothing without it.
 
     Raises:
         UserError: the folder belongs to another base model, rank or set of layers, is damaged, or
-            lacks the optimizer. The model is as it was then.
+            lacks the optimizer.
     """
     adapter = read_for(directory, model.base)
     if adapter.rank != model.adapter.rank:
@@ -88,10 +109,10 @@ def load_model(model: TrainedModel, directory: Path, *, with_optimizer: bool) ->
             f"{directory.name!r} trains other layers than the model; create the model with the "
             "same `train_attn`, `train_mlp` and `train_unembed`"
         )
-    optimizer = Adam(adapter.named_tensors())
+    optimizer = Adam(adapter)
     if with_optimizer:
         _read_optimizer(directory, optimizer)
-    model.adapter, model.optimizer = adapter, optimizer
+    return adapter, optimizer
 
 
 def read_for(directory: Path, base: BaseModel) -> Adapter:

@@ -7,7 +7,7 @@ are two-dimensional).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,39 @@ class TrainResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReverseKLDatum:
+    """A sequence as the student reads it and as the reference does, with one target per position.
+
+    The two may have different prompts; they are aligned at their ends, so position `-1 - i` of one
+    belongs to position `-1 - i` of the other.
+    """
+
+    student_tokens: npt.NDArray[np.int64]
+    """`[T]`."""
+    reference_tokens: npt.NDArray[np.int64]
+    """`[U]`, any length that covers every position with a weight."""
+    target_tokens: npt.NDArray[np.int64]
+    """`[T]`, for the log-probabilities that are reported."""
+    weights: npt.NDArray[np.float32]
+    """`[T]`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReverseKLStep:
+    """Add the gradient of `sum_t weight_t * KL(student_t || reference_t)` over the vocabulary.
+
+    Both distributions are taken at `temperature`. The answer is a `TrainResult` whose outputs hold
+    `loss`, `[T]`: the weighted divergence of each position, in nats.
+    """
+
+    model_id: str
+    reference_sampler_id: str
+    """A sampler on the same base model: what the reference reads its distribution from."""
+    data: tuple[ReverseKLDatum, ...]
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimStep:
     """Clip the accumulated gradient, take one AdamW step, zero the gradient.
 
@@ -119,6 +152,20 @@ class LoadAdapter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InterpolateAdapters:
+    """Write `sum_i coefficient_i * update_i` of saved adapters as one adapter into `directory`.
+
+    An update is `scaling * B A`, the change an adapter makes to a weight matrix; it is the updates
+    that are mixed, not their factors.
+    """
+
+    base_model: str
+    sources: tuple[Path, ...]
+    coefficients: tuple[float, ...]
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotSampler:
     """Freeze the adapter as it is now under `sampler_id`; later training does not change it."""
 
@@ -140,6 +187,18 @@ class DropSampler:
     """Forget a sampler. Unknown ids are ignored."""
 
     sampler_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledToken:
+    """One token of one sequence, as soon as it is drawn."""
+
+    sequence: int
+    """0..num_samples-1."""
+    token: int
+    logprob: float
+    stop_reason: str | None = None
+    """Set on the last token of the sequence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +224,8 @@ class Sample:
     """
     prompt_logprobs: bool = False
     topk_prompt_logprobs: int = 0
+    listener: Callable[[SampledToken], None] | None = None
+    """Called on the engine's thread for each token, before the result exists; must not wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +247,8 @@ class SampleResult:
     prompt_logprobs: tuple[float | None, ...] | None = None
     """Prompt length, None first, at temperature 1."""
     topk_prompt_logprobs: tuple[tuple[tuple[int, float], ...] | None, ...] | None = None
+    prompt_cache_hit_tokens: int = 0
+    """Leading tokens of the prompt whose keys and values were in the cache already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,18 +256,18 @@ class Done:
     """The answer of commands that return nothing."""
 
 
-Command = (
+ModelCommand = (
     CreateModel
     | DropModel
     | TrainStep
+    | ReverseKLStep
     | OptimStep
     | SaveAdapter
     | LoadAdapter
     | SnapshotSampler
-    | OpenSampler
-    | DropSampler
-    | Sample
 )
+"""Those of one model run in the order in which they are submitted."""
+Command = ModelCommand | InterpolateAdapters | OpenSampler | DropSampler | Sample
 Result = TrainResult | OptimResult | SampleResult | Done
 
 
@@ -226,3 +289,33 @@ class Capabilities:
     base_models: tuple[BaseModelInfo, ...]
     losses: Mapping[str, frozenset[str]]
     """Name of each loss and the config keys it accepts."""
+    unserved_losses: Mapping[str, str] = field(default_factory=dict)
+    """Losses that clients know and no engine of this kind can have: the reason and the way out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStats:
+    """Counters since the start, and what is held now. Cheap to take, from any thread."""
+
+    num_waiting_training: int
+    """Commands of models that have not started."""
+    num_waiting_samples: int
+    """Sequences that are not being drawn yet."""
+    num_running_samples: int
+    """Sequences being drawn."""
+    num_models: int
+    num_samplers: int
+    trained_tokens: int
+    """Tokens that went through forward and backward passes."""
+    sampled_tokens: int
+    prompt_tokens: int
+    """Prompt tokens of sampling requests, cached ones included."""
+    cached_prompt_tokens: int
+    num_train_passes: int
+    num_decode_steps: int
+    training_seconds: float
+    sampling_seconds: float
+    num_cache_pages: int
+    num_used_cache_pages: int
+    memory_bytes: int
+    """What the process holds on the device: resident memory on a CPU, allocated memory on a GPU."""

@@ -1,50 +1,29 @@
-"""The engine of one process: a queue and one thread that owns the models.
+"""The engine of one process: an inbox and one thread that owns the models.
 
-Commands run one at a time in the order they were submitted, over all models and samplers; that is
-stronger than the protocol asks for. `submit` only puts a command in the queue, so it never waits
-for a computation.
+`submit` only puts a command in the inbox, so it never waits for a computation. What the thread does
+with it is in `mint_runtime.engine.loop`.
 """
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
-from functools import singledispatchmethod
 
-from mint_runtime.engine.checkpoints import load_model, read_for, save_model
 from mint_runtime.engine.commands import (
     BaseModelInfo,
     Capabilities,
     Command,
-    CreateModel,
-    Done,
-    DropModel,
-    DropSampler,
-    LoadAdapter,
-    OpenSampler,
-    OptimResult,
-    OptimStep,
+    EngineStats,
     Result,
-    Sample,
-    SampleResult,
-    SaveAdapter,
-    SnapshotSampler,
-    TrainResult,
-    TrainStep,
 )
-from mint_runtime.engine.models import ModelTable, Sampler
-from mint_runtime.engine.sampling import sample
+from mint_runtime.engine.loop import EngineLoop
+from mint_runtime.engine.models import ModelTable
 from mint_runtime.engine.settings import EngineSettings
-from mint_runtime.engine.training import optim_step, train_step
 from mint_runtime.errors import ServerFault, UserError
-from mint_runtime.losses import LOSSES
+from mint_runtime.losses import LOSSES, UNSERVED
 from mint_runtime.model.load import BaseModel, load_base_model
-
-logger = logging.getLogger(__name__)
-
-_Job = tuple[Command, "Future[Result]"]
 
 
 class LocalEngine:
@@ -57,9 +36,9 @@ class LocalEngine:
             UserError: a base model cannot be read, or two have the same name.
         """
         bases = _load_all(settings)
-        self._runner = _Runner(ModelTable(settings=settings, bases=bases))
         self._capabilities = _describe(settings, bases)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._loop = EngineLoop(ModelTable(settings=settings, bases=bases), self._inbox.put)
         self._lock = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="mint-engine", daemon=True)
@@ -69,113 +48,40 @@ class LocalEngine:
         """Return the base models and the losses served."""
         return self._capabilities
 
+    def stats(self) -> EngineStats:
+        """Return counters and what is held now."""
+        return self._loop.stats()
+
     def submit(self, command: Command) -> Future[Result]:
         """Queue a command. After `close`, the future holds a ServerFault."""
         future: Future[Result] = Future()
         with self._lock:
             if not self._is_closed:
-                self._jobs.put((command, future))
+                self._inbox.put(lambda: self._loop.receive(command, future))
                 return future
         future.set_exception(_closed())
         return future
 
     def close(self) -> None:
-        """Finish the running command, fail the queued ones, free the models. Safe to repeat."""
+        """Finish the running pass, fail what is not done, free the models. Safe to repeat."""
         with self._lock:
-            if not self._is_closed:
-                self._is_closed = True
-                self._jobs.put(None)
+            self._is_closed = True
+        self._inbox.put(lambda: None)
         self._thread.join()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._execute(*job)
-            # A job holds its arrays, and the next may be long in coming.
-            del job
-        del self._runner
+        while not self._is_closed:
+            self._receive()
+            self._loop.turn()
+        self._receive()
+        self._loop.close(_closed())
 
-    def _execute(self, command: Command, future: Future[Result]) -> None:
-        # From here on the future can no longer be cancelled; one that was is skipped.
-        if not future.set_running_or_notify_cancel():
-            return
-        if self._is_closed:
-            future.set_exception(_closed())
-            return
-        try:
-            result = self._runner.run(command)
-        except BaseException as error:
-            if not isinstance(error, UserError):
-                logger.exception("%s failed", type(command).__name__)
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-
-class _Runner:
-    """What each command does to the table of models. Used by one thread."""
-
-    def __init__(self, table: ModelTable) -> None:
-        self._table = table
-
-    @singledispatchmethod
-    def run(self, command: Command) -> Result:
-        """Execute one command; the record's type decides which method."""
-        raise TypeError(f"{type(command).__name__} is not a command of this engine")
-
-    @run.register
-    def _(self, command: CreateModel) -> Done:
-        self._table.create(command)
-        return Done()
-
-    @run.register
-    def _(self, command: DropModel) -> Done:
-        self._table.trained.pop(command.model_id, None)
-        return Done()
-
-    @run.register
-    def _(self, command: TrainStep) -> TrainResult:
-        return train_step(self._table.model(command.model_id), command)
-
-    @run.register
-    def _(self, command: OptimStep) -> OptimResult:
-        return optim_step(self._table.model(command.model_id), command)
-
-    @run.register
-    def _(self, command: SaveAdapter) -> Done:
-        model = self._table.model(command.model_id)
-        save_model(model, command.directory, with_optimizer=command.with_optimizer)
-        return Done()
-
-    @run.register
-    def _(self, command: LoadAdapter) -> Done:
-        model = self._table.model(command.model_id)
-        load_model(model, command.directory, with_optimizer=command.with_optimizer)
-        return Done()
-
-    @run.register
-    def _(self, command: SnapshotSampler) -> Done:
-        model = self._table.model(command.model_id)
-        frozen = Sampler(base=model.base, adapter=model.adapter.frozen_copy())
-        self._table.add_sampler(command.sampler_id, frozen)
-        return Done()
-
-    @run.register
-    def _(self, command: OpenSampler) -> Done:
-        base = self._table.base(command.base_model)
-        adapter = None
-        if command.directory is not None:
-            adapter = read_for(command.directory, base).frozen_copy()
-        self._table.add_sampler(command.sampler_id, Sampler(base=base, adapter=adapter))
-        return Done()
-
-    @run.register
-    def _(self, command: DropSampler) -> Done:
-        self._table.samplers.pop(command.sampler_id, None)
-        return Done()
-
-    @run.register
-    def _(self, command: Sample) -> SampleResult:
-        return sample(self._table.sampler(command.sampler_id), command)
+    def _receive(self) -> None:
+        """Take everything that has arrived; wait for something if there is nothing else to do."""
+        if not self._loop.has_work and not self._is_closed:
+            self._inbox.get()()
+        while not self._inbox.empty():
+            self._inbox.get()()
 
 
 def _closed() -> ServerFault:
@@ -213,4 +119,5 @@ def _describe(settings: EngineSettings, bases: dict[str, BaseModel]) -> Capabili
             for base in bases.values()
         ),
         losses={loss.name: frozenset(loss.config) for loss in LOSSES.values()},
+        unserved_losses=UNSERVED,
     )

@@ -8,24 +8,31 @@ from dataclasses import dataclass, field
 from mint_runtime.engine.commands import CreateModel, LoraSpec
 from mint_runtime.engine.settings import EngineSettings
 from mint_runtime.errors import NotFound, UserError
+from mint_runtime.model.adapter import Adapter, Gradient, new_adapter
 from mint_runtime.model.load import BaseModel
-from mint_runtime.model.lora import ATTENTION, MLP, UNEMBED, Adapter, new_adapter
+from mint_runtime.model.lora import ATTENTION, MLP, UNEMBED
 from mint_runtime.model.peft_files import read_adapter
 from mint_runtime.optim.adam import Adam
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TrainedModel:
-    """An adapter with its optimizer. Its accumulated gradient is the `.grad` of its tensors."""
+    """An adapter with its optimizer."""
 
     base: BaseModel
     adapter: Adapter
     optimizer: Adam
+    gradient: Gradient | None = None
+    """Sum over the backward passes since the last optimizer step; None before the first."""
 
-    @property
-    def has_gradient(self) -> bool:
-        """Tell whether a backward pass has run since the last optimizer step."""
-        return any(tensor.grad is not None for tensor in self.adapter.parameters())
+    def replace(self, adapter: Adapter, optimizer: Adam) -> None:
+        """Continue from another state; gradients are forgotten."""
+        self.adapter, self.optimizer, self.gradient = adapter, optimizer, None
+
+    def frozen_copy(self) -> TrainedModel:
+        """Return a copy of adapter and optimizer that training does not change."""
+        adapter = self.adapter.frozen_copy()
+        return TrainedModel(base=self.base, adapter=adapter, optimizer=self.optimizer.copy(adapter))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,12 +64,13 @@ class ModelTable:
         if len(self.trained) >= self.settings.max_adapters:
             raise UserError(
                 f"this server trains at most {self.settings.max_adapters} models at a time; "
-                "drop one first"
+                "`--max-adapters` allows more, and those of clients that have gone are dropped "
+                "after some minutes"
             )
         base = self.base(command.base_model)
         adapter = self._first_adapter(base, command.lora)
         self.trained[command.model_id] = TrainedModel(
-            base=base, adapter=adapter, optimizer=Adam(adapter.named_tensors())
+            base=base, adapter=adapter, optimizer=Adam(adapter)
         )
         self._started_from_initial.add(base.name)
 
@@ -96,7 +104,9 @@ class ModelTable:
         self._check_rank(lora.rank)
         initial = self.settings.initial_adapter
         if initial is None or base.name in self._started_from_initial:
-            return new_adapter(base.layers, rank=lora.rank, groups=groups, seed=lora.seed)
+            return new_adapter(
+                base.layers, rank=lora.rank, groups=groups, seed=lora.seed, device=base.device
+            )
         adapter = read_adapter(initial, base)
         if adapter.rank != lora.rank:
             raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Protocol
 
-from mint_runtime.engine.commands import Capabilities, Command, Result
+from mint_runtime.engine.commands import Capabilities, Command, EngineStats, Result
 
 
 class Engine(Protocol):
@@ -19,6 +19,10 @@ class Engine(Protocol):
 
     def capabilities(self) -> Capabilities:
         """Return what is served. Constant for the life of the engine."""
+        ...
+
+    def stats(self) -> EngineStats:
+        """Return counters and what is held now."""
         ...
 
     def submit(self, command: Command) -> Future[Result]:

@@ -1,4 +1,4 @@
-"""Sampling commands to draws and back: checks, defaults and stop rules.
+"""Sampling commands to requests of the sampler and back: checks, defaults and stop rules.
 
 Stop rules: `stop_tokens=None` means the model's own end-of-sequence tokens, with or without stop
 strings; given stop tokens replace them, and an empty tuple removes them.
@@ -6,33 +6,64 @@ strings; given stop tokens replace them, and an empty tuple removes them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
-import torch
 
-from mint_runtime.engine.commands import Sample, SampledSequence, SampleResult
+from mint_runtime.engine.commands import (
+    Result,
+    Sample,
+    SampledSequence,
+    SampledToken,
+    SampleResult,
+)
 from mint_runtime.engine.models import Sampler
 from mint_runtime.engine.validation import check_tokens
 from mint_runtime.errors import UserError
 from mint_runtime.model.load import BaseModel
-from mint_runtime.sampler.generate import Continuation, Draw, Generation, generate
+from mint_runtime.sampler.logits import Choice
+from mint_runtime.sampler.request import Continuation, Draw, Generation, NewToken, Request
 from mint_runtime.sampler.stop import StopRule
 
 
-def sample(sampler: Sampler, command: Sample) -> SampleResult:
-    """Draw the continuations `command` asks for.
+def make_request(sampler: Sampler, command: Sample, future: Future[Result]) -> Request:
+    """Return what the scheduler of the sampler's base model has to do for `command`.
+
+    The answer goes to `future`, which must be running already.
 
     Raises:
         UserError: a parameter is out of range, a token outside the vocabulary, or the context too
-            short.
+            short. Nothing has happened to the future then.
     """
     base = sampler.base
-    tokens_T = torch.from_numpy(check_tokens(command.tokens, "`prompt`", base)).to(base.device)
-    draw = _draw(base, len(tokens_T), command)
-    with base.use(sampler.adapter):
-        generation = generate(base, tokens_T, draw)
-    return _result(generation)
+    prompt_T = check_tokens(command.tokens, "`prompt`", base)
+    return Request(
+        adapter=sampler.adapter,
+        prompt_T=prompt_T,
+        draw=_draw(base, len(prompt_T), command),
+        done=lambda generation: future.set_result(_result(generation)),
+        failed=future.set_exception,
+        listener=_listener(command.listener),
+    )
+
+
+def _listener(tell: Callable[[SampledToken], None] | None) -> Callable[[NewToken], None] | None:
+    if tell is None:
+        return None
+
+    def listen(new: NewToken) -> None:
+        tell(
+            SampledToken(
+                sequence=new.sequence,
+                token=new.token,
+                logprob=new.logprob,
+                stop_reason=new.stop_reason,
+            )
+        )
+
+    return listen
 
 
 def _draw(base: BaseModel, num_prompt: int, command: Sample) -> Draw:
@@ -40,9 +71,7 @@ def _draw(base: BaseModel, num_prompt: int, command: Sample) -> Draw:
     return Draw(
         num_samples=command.num_samples,
         max_tokens=_max_tokens(base, num_prompt, command.max_tokens),
-        temperature=command.temperature,
-        top_k=command.top_k,
-        top_p=command.top_p,
+        choice=Choice(temperature=command.temperature, top_k=command.top_k, top_p=command.top_p),
         seed=command.seed,
         stop=_stop_rule(base, command),
         # Clients that ask for the best tokens of the prompt expect its log-probabilities too.
@@ -109,6 +138,7 @@ def _result(generation: Generation) -> SampleResult:
         sequences=tuple(_sequence(continuation) for continuation in generation.continuations),
         prompt_logprobs=None if prompt is None else (None, *prompt),
         topk_prompt_logprobs=None if top is None else (None, *(tuple(row) for row in top)),
+        prompt_cache_hit_tokens=generation.num_cached,
     )
 
 
@@ -116,5 +146,5 @@ def _sequence(continuation: Continuation) -> SampledSequence:
     return SampledSequence(
         tokens=np.array(continuation.tokens, dtype=np.int64),
         logprobs=np.array(continuation.logprobs, dtype=np.float32),
-        stop_reason="stop" if continuation.is_stopped else "length",
+        stop_reason=continuation.stop_reason,
     )

@@ -1,129 +1,204 @@
-"""Forward, backward and optimizer steps of one model.
+"""Forward and backward passes over the steps of several models, and optimizer steps.
 
-A step either happens whole or not at all: everything is validated first, and the gradient of a step
-is collected apart and added to the model's accumulated gradient only when all of it exists and is
-finite.
+A step either happens whole or not at all: everything is validated first, the gradient of a step is
+collected apart, and it joins the model's accumulated gradient only when all of it exists and is
+finite. What goes wrong with one step is no matter for those that share its passes.
 
-Legend: B sequences, T positions, D width, N real positions of a pass, K targets per position.
+Legend: N rows of a pass, n rows of one model in it, K targets per row.
 """
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mint_runtime.engine.batching import Pass, collate, group_datums, split_outputs
+from mint_runtime.engine.batching import Pack, Share, datum_kind, pack, split_rows
 from mint_runtime.engine.commands import OptimResult, OptimStep, TrainResult, TrainStep
 from mint_runtime.engine.models import TrainedModel
-from mint_runtime.engine.validation import CheckedDatum, check_data, check_optimizer_numbers
+from mint_runtime.engine.validation import check_data, check_optimizer_numbers
 from mint_runtime.errors import UserError
-from mint_runtime.losses import Loss, LossInputs, LossOutput, get_loss, resolve_config
+from mint_runtime.losses import LossInputs, LossOutput, get_loss, resolve_config
+from mint_runtime.model.adapter import Gradient
+from mint_runtime.model.attention import CausalPlan
+from mint_runtime.model.head import TargetLogprobs
 from mint_runtime.model.load import BaseModel
-from mint_runtime.model.logprobs import target_logprobs
+from mint_runtime.model.lora import LoraPlan, LoraRows
 from mint_runtime.optim.adam import AdamSettings
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Progress:
-    """What the passes of one step have produced so far."""
+class StepRun:
+    """A training step that is worked through, pass by pass."""
 
-    outputs: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
-    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    gradient: list[Tensor] = field(default_factory=list)
+    def __init__(self, model: TrainedModel, step: TrainStep) -> None:
+        """Check the step.
 
+        Raises:
+            UserError: it does not fit the model or the loss. Nothing has changed then.
+        """
+        self.model = model
+        self.backward = step.backward
+        self.loss = get_loss(step.loss_fn)
+        self.config = resolve_config(self.loss, step.loss_config)
+        self.data = check_data(step, self.loss, model.base)
+        for index, datum in enumerate(self.data):
+            self.loss.check_inputs(f"datum {index}", datum.values, self.config)
+        self.restart()
 
-def train_step(model: TrainedModel, step: TrainStep) -> TrainResult:
-    """Compute a loss summed over targets and datums; with `step.backward`, add its gradient to the
-    model's.
+    def restart(self) -> None:
+        """Forget what passes have produced so far."""
+        order = sorted(range(len(self.data)), key=lambda index: datum_kind(self.data[index]))
+        self.pending = deque(order)
+        """Datums that no pass has taken yet; those of one kind are neighbours."""
+        self.error: UserError | None = None
+        self.gradient: Gradient | None = None
+        self._outputs: dict[int, npt.NDArray[np.float32]] = {}
+        self._sums: defaultdict[str, float] = defaultdict(float)
 
-    Raises:
-        UserError: the request does not fit the model or the loss, or the loss is not finite.
-            Nothing has changed then.
-    """
-    loss = get_loss(step.loss_fn)
-    config = resolve_config(loss, step.loss_config)
-    data = check_data(step, loss, model.base)
-    progress = _Progress()
-    with model.base.use(model.adapter), torch.set_grad_enabled(step.backward):
-        for indices in group_datums(data):
-            batch = collate(data, indices, model.base.device)
-            _run_pass(model, loss, config, data, batch, progress)
-    if step.backward:
-        _add_gradient(model, progress.gradient)
-    return TrainResult(
-        outputs=tuple({"logprobs": progress.outputs[index]} for index in range(len(data))),
-        metrics={f"{name}:sum": value for name, value in progress.sums.items()},
-    )
+    def take(self, max_tokens: int) -> list[int]:
+        """Remove and return datums of one kind with at most `max_tokens` tokens together."""
+        taken: list[int] = []
+        while self.pending:
+            datum = self.data[self.pending[0]]
+            max_tokens -= len(datum.tokens_T)
+            if max_tokens < 0:
+                break
+            if taken and not self.same_kind(taken[0]):
+                break
+            taken.append(self.pending.popleft())
+        return taken
 
+    def same_kind(self, index: int) -> bool:
+        """Tell whether the next datum may share a pass with datum `index`."""
+        return datum_kind(self.data[self.pending[0]]) == datum_kind(self.data[index])
 
-def _run_pass(
-    model: TrainedModel,
-    loss: Loss,
-    config: dict[str, float],
-    data: tuple[CheckedDatum, ...],
-    batch: Pass,
-    progress: _Progress,
-) -> None:
-    logp_NK = _logprobs(model.base, batch)
-    result = loss.function(
-        LossInputs(
-            logp_NK=logp_NK,
-            values=batch.values,
-            datum_N=batch.datum_N,
-            num_datums=len(batch.indices),
-        ),
-        config,
-    )
-    _check_finite(result, batch)
-    progress.outputs.update(split_outputs(logp_NK, data, batch.indices))
-    # Reported sums are taken in float64, so that they do not depend on how datums share passes.
-    progress.sums["loss"] += float(result.loss_NK.detach().double().sum())
-    for name, value in result.sums.items():
-        progress.sums[name] += float(value.detach())
-    if torch.is_grad_enabled():
-        _collect_gradient(model.adapter.parameters(), result.loss_NK.sum(), progress.gradient)
+    @property
+    def next_tokens(self) -> int:
+        """Return the length of the datum that comes next."""
+        return len(self.data[self.pending[0]].tokens_T)
 
+    def add(self, share: Share, logp_nK: Tensor) -> Tensor | None:
+        """Compute the loss of one share and keep what the result needs.
 
-def _logprobs(base: BaseModel, batch: Pass) -> Tensor:
-    hidden_BTD = base.hidden(batch.tokens_BT)
-    hidden_ND = hidden_BTD.flatten(0, 1).index_select(0, batch.position_N)
-    return target_logprobs(hidden_ND, base.unembed, batch.target_NK, vocab_size=base.vocab_size)
+        Returns:
+            The derivative of the loss by each log-probability, `[n, K]`; None when nobody asked or
+            the step has failed.
+        """
+        leaf_nK = logp_nK.detach().requires_grad_(self.backward)
+        with torch.set_grad_enabled(self.backward):
+            result = self.loss.function(
+                LossInputs(
+                    logp_NK=leaf_nK,
+                    values=share.values,
+                    datum_N=share.datum_n,
+                    num_datums=len(share.indices),
+                ),
+                self.config,
+            )
+        self._check_finite(result, share)
+        if self.error is not None:
+            return None
+        self._outputs.update(split_rows(logp_nK.cpu().numpy(), share))
+        # Reported sums are taken in float64, so that they do not depend on how datums share passes.
+        self._sums["loss"] += float(result.loss_NK.detach().double().sum())
+        for name, value in result.sums.items():
+            self._sums[name] += float(value.detach())
+        if not self.backward or not result.loss_NK.requires_grad:
+            return None
+        (grad_nK,) = torch.autograd.grad(result.loss_NK.sum(), leaf_nK)
+        return grad_nK
 
+    def _check_finite(self, result: LossOutput, share: Share) -> None:
+        finite_n = result.loss_NK.detach().isfinite().all(dim=1)
+        if not finite_n.all():
+            datum = int(share.datum_n[~finite_n][0])
+            self.error = UserError(
+                f"datum {share.indices[datum]}: the loss is not finite; its weights, advantages or "
+                "log-probabilities are too large, or training has diverged"
+            )
 
-def _check_finite(result: LossOutput, batch: Pass) -> None:
-    finite_N = result.loss_NK.detach().isfinite().all(dim=1)
-    if not finite_N.all():
-        row = int(batch.datum_N[~finite_N][0])
-        raise UserError(
-            f"datum {batch.indices[row]}: the loss is not finite; its weights, advantages or "
-            "log-probabilities are too large, or training has diverged"
+    def finish(self) -> TrainResult:
+        """Add the gradient to the model's and return the result, once no datum is pending.
+
+        Raises:
+            UserError: the loss or the gradient is not finite. The model is as it was then.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.gradient is not None:
+            self._commit(self.gradient)
+        return TrainResult(
+            outputs=tuple({"logprobs": self._outputs[index]} for index in range(len(self.data))),
+            metrics={f"{name}:sum": value for name, value in self._sums.items()},
         )
 
-
-def _collect_gradient(tensors: list[Tensor], loss: Tensor, gradient: list[Tensor]) -> None:
-    """Add the derivative of `loss` by each tensor to `gradient`, empty before the first pass."""
-    found = torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True)
-    if not gradient:
-        gradient.extend(found)
-        return
-    for total, part in zip(gradient, found, strict=True):
-        total.add_(part)
+    def _commit(self, gradient: Gradient) -> None:
+        add_gradient(self.model, gradient)
 
 
-def _add_gradient(model: TrainedModel, gradient: list[Tensor]) -> None:
-    if not all(bool(part.isfinite().all()) for part in gradient):
+def add_gradient(model: TrainedModel, gradient: Gradient) -> None:
+    """Add a gradient to what the model has accumulated.
+
+    Raises:
+        UserError: it is not finite. The model is as it was then.
+    """
+    if not gradient.flat_P.isfinite().all():
         raise UserError(
             "the gradient is not finite; weights, advantages or log-probabilities are too large, "
             "or training has diverged"
         )
-    for tensor, part in zip(model.adapter.parameters(), gradient, strict=True):
-        tensor.grad = part if tensor.grad is None else tensor.grad + part
+    if model.gradient is None:
+        model.gradient = gradient
+    else:
+        model.gradient.flat_P.add_(gradient.flat_P)
+
+
+def train_pass(
+    base: BaseModel, members: Sequence[tuple[StepRun, Sequence[int]]], *, backward: bool
+) -> int:
+    """Run one pass over datums of several models of `base`; return its number of rows.
+
+    Args:
+        base: the base model of all members.
+        members: steps, and the datums of each that take part. Each model appears once.
+        backward: whether the members want gradients.
+    """
+    packed = pack([(run.data, indices) for run, indices in members], base.device)
+    runs = [run for run, _ in members]
+    plan = _lora_plan(runs, packed, backward=backward)
+    attention = CausalPlan(packed.lengths, base.device)
+    with base.under(plan), torch.set_grad_enabled(backward):
+        hidden_ND = base.hidden(packed.tokens_N, packed.position_N, attention)
+        head = TargetLogprobs(base, hidden_ND, packed.target_NK, plan, backward=backward)
+        grad_NK = torch.zeros_like(head.logp_NK)
+        for run, share in zip(runs, packed.shares, strict=True):
+            rows, columns = slice(share.start, share.end), slice(share.num_targets)
+            if (grad_nK := run.add(share, head.logp_NK[rows, columns])) is not None:
+                grad_NK[rows, columns] = grad_nK
+        if backward and grad_NK.any():
+            torch.autograd.backward(hidden_ND, head.backward(grad_NK))
+    return len(packed.tokens_N)
+
+
+def _lora_plan(runs: Sequence[StepRun], packed: Pack, *, backward: bool) -> LoraPlan:
+    for run in runs:
+        if backward and run.gradient is None:
+            run.gradient = run.model.adapter.zero_gradient()
+    return LoraPlan(
+        [
+            LoraRows(
+                start=share.start,
+                end=share.end,
+                adapter=run.model.adapter,
+                gradient=run.gradient if backward else None,
+            )
+            for run, share in zip(runs, packed.shares, strict=True)
+        ]
+    )
 
 
 def optim_step(model: TrainedModel, step: OptimStep) -> OptimResult:
@@ -134,11 +209,12 @@ def optim_step(model: TrainedModel, step: OptimStep) -> OptimResult:
             overflows.
     """
     check_optimizer_numbers(step)
-    if not model.has_gradient:
+    if model.gradient is None:
         raise UserError(
             "there is no gradient since the last optim_step; forward_backward must come first"
         )
     grad_norm = model.optimizer.step(
+        model.gradient,
         AdamSettings(
             learning_rate=step.learning_rate,
             beta1=step.beta1,
@@ -146,7 +222,7 @@ def optim_step(model: TrainedModel, step: OptimStep) -> OptimResult:
             eps=step.eps,
             weight_decay=step.weight_decay,
             grad_clip_norm=step.grad_clip_norm,
-        )
+        ),
     )
-    assert math.isfinite(grad_norm) or grad_norm == math.inf
+    model.gradient = None
     return OptimResult(metrics={"grad_norm": grad_norm, "learning_rate": step.learning_rate})

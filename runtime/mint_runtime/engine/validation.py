@@ -46,18 +46,14 @@ def check_data(step: TrainStep, loss: Loss, base: BaseModel) -> tuple[CheckedDat
 def _check_datum(index: int, datum: Datum, loss: Loss, base: BaseModel) -> CheckedDatum:
     place = f"datum {index}"
     tokens_T = check_tokens(datum.tokens, f"{place}: `model_input`", base)
-    if len(tokens_T) > base.max_context_length:
-        raise UserError(
-            f"{place}: `model_input` has {len(tokens_T)} tokens; "
-            f"{base.name!r} takes {base.max_context_length}"
-        )
+    check_length(tokens_T, f"{place}: `model_input`", base)
     target = _check_targets(place, datum, len(tokens_T), base)
     for name in loss.required:
         if name not in datum.inputs:
             raise UserError(f"{place}: loss {loss.name} needs `{name}`, which is missing")
     shape = (len(tokens_T), -1)
     values = {
-        name: _check_numbers(place, name, datum.inputs[name], target.shape).reshape(shape)
+        name: check_numbers(place, name, datum.inputs[name], target.shape).reshape(shape)
         for name in (*loss.required, *loss.optional)
         if name in datum.inputs
     }
@@ -82,6 +78,18 @@ def check_tokens(tokens: Array, place: str, base: BaseModel) -> npt.NDArray[np.i
     return _check_ids(tokens, place, base)
 
 
+def check_length(tokens_T: npt.NDArray[np.int64], place: str, base: BaseModel) -> None:
+    """Check that a sequence fits the context.
+
+    Raises:
+        UserError: it does not.
+    """
+    if len(tokens_T) > base.max_context_length:
+        raise UserError(
+            f"{place} has {len(tokens_T)} tokens; {base.name!r} takes {base.max_context_length}"
+        )
+
+
 def _check_targets(
     place: str, datum: Datum, num_tokens: int, base: BaseModel
 ) -> npt.NDArray[np.int64]:
@@ -100,8 +108,8 @@ def _check_ids(ids: Array, place: str, base: BaseModel) -> npt.NDArray[np.int64]
     if not np.issubdtype(ids.dtype, np.integer):
         raise UserError(f"{place} has type {ids.dtype}; token ids are integers")
     whole = ids.astype(np.int64, copy=False)
-    outside = np.argwhere((whole < 0) | (whole >= base.vocab_size))
-    if len(outside):
+    if whole.min() < 0 or whole.max() >= base.vocab_size:
+        outside = np.argwhere((whole < 0) | (whole >= base.vocab_size))
         position = tuple(outside[0])
         raise UserError(
             f"{place} holds {ids[position]} at position {position[0]}; "
@@ -110,9 +118,14 @@ def _check_ids(ids: Array, place: str, base: BaseModel) -> npt.NDArray[np.int64]
     return whole
 
 
-def _check_numbers(
+def check_numbers(
     place: str, name: str, values: Array, shape: tuple[int, ...]
 ) -> npt.NDArray[np.float32]:
+    """Return `values` as float32 after checking their shape and that they are finite.
+
+    Raises:
+        UserError: they have another shape, or one is not a finite float32.
+    """
     if values.shape != shape:
         raise UserError(
             f"{place}: `{name}` has shape {list(values.shape)}, but `target_tokens` "
@@ -120,9 +133,9 @@ def _check_numbers(
         )
     # float32 is what the loss computes in, so a value too large for it is infinite here.
     with np.errstate(over="ignore"):
-        numbers = values.astype(np.float32)
-    broken = np.argwhere(~np.isfinite(numbers))
-    if len(broken):
+        numbers = values.astype(np.float32, copy=False)
+    if not np.isfinite(numbers).all():
+        broken = np.argwhere(~np.isfinite(numbers))
         position = tuple(broken[0])
         raise UserError(
             f"{place}: `{name}` holds {values[position]} at position {position[0]}; "

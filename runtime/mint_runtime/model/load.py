@@ -1,17 +1,17 @@
 """Frozen base models: read once with transformers, wrapped for LoRA, shared by every adapter.
 
 Weights come from safetensors files only, and code that travels with a model does not run unless
-asked. A model whose logits are not a plain linear map of its last hidden state (for example
-soft-capped logits) is refused when it is
-loaded: log-probabilities are computed from hidden states, and would silently be wrong.
+asked. A model is refused when it is loaded if what is computed here would silently be wrong: logits
+that are not a plain linear map of the last hidden state (for example soft-capped ones), attention
+other than plain causal attention, or positions that depend on what else is in a pass.
 
-Legend: B sequences, T positions, D width, V vocabulary.
+Legend: N rows of a pass, D width, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from mint_runtime.errors import UserError
-from mint_runtime.model.lora import Adapter, LoraLinear, activate, wrap_linears
+from mint_runtime.model.adapter import LoraLayer
+from mint_runtime.model.attention import IMPLEMENTATION, AttentionPlan, CausalPlan
+from mint_runtime.model.experts import wrap_experts
+from mint_runtime.model.fused import fuse
+from mint_runtime.model.lora import LoraContext, LoraLinear, LoraPlan, wrap_linears
 
 _PROBE_TOKENS = 8
-# The two sides run the same kernels on the same numbers; anything above rounding is another
-# formula.
-_PROBE_TOLERANCE = 1e-2
 DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Both sides compute one formula with kernels of their own; anything above rounding is another one.
+_PROBE_TOLERANCE: Mapping[torch.dtype, float] = {torch.float32: 1e-3, torch.bfloat16: 0.25}
+# These scale positions by the longest sequence of the pass.
+_UNSTABLE_ROPE = frozenset({"dynamic", "longrope"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,8 +45,10 @@ class BaseModel:
     """Absolute folder, or hub id, that the weights and the tokenizer come from."""
     network: Any
     """The transformers model. `Any`: its classes share no typed interface for what is used here."""
-    unembedding: nn.Module
-    layers: Mapping[str, LoraLinear]
+    unembedding: LoraLinear
+    layers: Mapping[str, LoraLayer]
+    """What adapters may update, by name, the output layer last."""
+    context: LoraContext
     tokenizer: Any | None
     eos_tokens: frozenset[int]
     vocab_size: int
@@ -53,27 +60,41 @@ class BaseModel:
         return torch.device(self.network.device)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Return the type of the frozen weights, which passes compute in."""
+        return self.unembedding.weight.dtype
+
+    @property
     def architecture(self) -> str:
         """Return the name of the transformers class, such as `Qwen3ForCausalLM`."""
         return type(self.network).__name__
 
-    @contextmanager
-    def use(self, adapter: Adapter | None) -> Iterator[None]:
-        """Run the body with `adapter` applied to every pass."""
-        with activate(self.layers, adapter):
-            yield
+    def under(self, plan: LoraPlan) -> AbstractContextManager[None]:
+        """Run a body, forward and backward, with these adapters applied."""
+        return self.context.under(plan)
 
-    def hidden(self, tokens_BT: Tensor, cache: Any | None = None) -> Tensor:
-        """Return the last hidden states `[B, T, D]`; with a cache, T continues what the cache
-        holds.
+    def hidden(self, tokens_N: Tensor, position_N: Tensor, attention: AttentionPlan) -> Tensor:
+        """Return the last hidden states `[N, D]`, after the final norm.
 
-        Attention is causal and unmasked: pad on the right and ignore what comes out there.
+        With gradients enabled the result can be differentiated: the derivative of each adapter goes
+        where the plan of the pass says.
+
+        Args:
+            tokens_N: int64 tokens of all sequences, one after the other.
+            position_N: int64 place of each token in its sequence, from 0.
+            attention: which rows see which.
         """
+        # A leaf that wants a gradient makes autograd walk through the layers; nothing reads it.
+        embedded_1ND = self.network.get_input_embeddings()(tokens_N[None]).detach()
+        embedded_1ND.requires_grad_(torch.is_grad_enabled())
         output = self.network.base_model(
-            input_ids=tokens_BT, past_key_values=cache, use_cache=cache is not None
+            inputs_embeds=embedded_1ND,
+            position_ids=position_N[None],
+            use_cache=False,
+            attention_plan=attention,
         )
-        hidden_BTD: Tensor = output.last_hidden_state
-        return hidden_BTD
+        hidden_ND: Tensor = output.last_hidden_state[0]
+        return hidden_ND
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Map `[..., D]` to logits `[..., V]`."""
@@ -94,26 +115,32 @@ def load_base_model(
     source = str(Path(path).absolute()) if Path(path).is_dir() else path
     network = _read_network(name, source, DTYPES[dtype], allow_remote_code)
     network.to(device).eval().requires_grad_(False)
+    expected_NV = _plain_logits(network)
     original = network.get_output_embeddings()
     if not isinstance(original, nn.Linear):
         raise UserError(
             f"base model {name!r} has no linear output layer, so it cannot be trained here"
         )
-    layers = wrap_linears(network, original)
     text_config = network.config.get_text_config()
     tokenizer = _read_tokenizer(source, allow_remote_code)
+    network.set_attn_implementation(IMPLEMENTATION)
+    context = LoraContext()
+    layers = _wrap(network, original, context)
+    fuse(network)
     base = BaseModel(
         name=name,
         source=source,
         network=network,
         unembedding=network.get_output_embeddings(),
         layers=layers,
+        context=context,
         tokenizer=tokenizer,
         eos_tokens=_eos_tokens(network, tokenizer),
         vocab_size=original.out_features,
         max_context_length=int(text_config.max_position_embeddings),
     )
-    _check_logits_are_linear(base)
+    _check_positions(name, text_config)
+    _check_logits(base, expected_NV)
     return base
 
 
@@ -162,13 +189,51 @@ def _eos_tokens(network: Any, tokenizer: Any | None) -> frozenset[int]:
     return frozenset(found)
 
 
+def _wrap(network: Any, unembedding: nn.Linear, context: LoraContext) -> dict[str, LoraLayer]:
+    """Wrap everything an adapter may update; return it by name, the output layer last."""
+    linears = wrap_linears(network, unembedding, context)
+    head = network.get_output_embeddings().name
+    body = {name: layer for name, layer in linears.items() if name != head}
+    return {**body, **wrap_experts(network, context), head: linears[head]}
+
+
+def _check_positions(name: str, config: Any) -> None:
+    declared = getattr(config, "rope_parameters", None) or {}
+    kinds = {declared.get("rope_type")} | {
+        each.get("rope_type") for each in declared.values() if isinstance(each, dict)
+    }
+    if unstable := kinds & _UNSTABLE_ROPE:
+        raise UserError(
+            f"base model {name!r} scales positions by {', '.join(map(str, unstable))}, which would "
+            "make a result depend on what else is computed with it; this is not supported"
+        )
+
+
+def _probe_tokens(network: Any) -> Tensor:
+    vocab_size = int(network.get_input_embeddings().weight.shape[0])
+    return torch.arange(_PROBE_TOKENS, device=network.device) % vocab_size
+
+
 @torch.no_grad()
-def _check_logits_are_linear(base: BaseModel) -> None:
-    tokens_BT = torch.arange(_PROBE_TOKENS, device=base.device)[None] % base.vocab_size
-    expected = base.network(input_ids=tokens_BT, use_cache=False).logits.float()
-    found = base.unembed(base.hidden(tokens_BT)).float()
-    if not torch.allclose(found, expected, atol=_PROBE_TOLERANCE, rtol=_PROBE_TOLERANCE):
+def _plain_logits(network: Any) -> Tensor:
+    """Return the logits `[N, V]` of a short sequence as transformers alone computes them."""
+    output = network(input_ids=_probe_tokens(network)[None], use_cache=False)
+    logits_NV: Tensor = output.logits[0]
+    return logits_NV.float()
+
+
+@torch.no_grad()
+def _check_logits(base: BaseModel, expected_NV: Tensor) -> None:
+    tokens_N = _probe_tokens(base.network)
+    position_N = torch.arange(_PROBE_TOKENS, device=base.device)
+    try:
+        hidden_ND = base.hidden(tokens_N, position_N, CausalPlan((_PROBE_TOKENS,), base.device))
+    except UserError as error:
+        raise UserError(f"base model {base.name!r} ({base.architecture}): {error}") from None
+    found_NV = base.unembed(hidden_ND).float()
+    tolerance = _PROBE_TOLERANCE[base.dtype]
+    if not torch.allclose(found_NV, expected_NV, atol=tolerance, rtol=tolerance):
         raise UserError(
             f"base model {base.name!r} ({base.architecture}) changes its logits after the output "
-            "layer, which this runtime does not support"
+            "layer, or attends in a way of its own, which this runtime does not support"
         )

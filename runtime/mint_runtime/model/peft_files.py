@@ -4,6 +4,10 @@ Reading trusts the tensors for which layers are covered and the config for rank 
 plain LoRA on linear layers is read (rank-stabilized scaling included); whatever would change the
 function and is not understood is refused rather than ignored.
 
+Experts of a mixture are written as linear layers of their own (`...mlp.experts.3.gate_proj`). That
+is what vLLM reads, and peft too: it converts these names to the stacked tensors of transformers 5.
+peft's own stacked form (`target_parameters`) is not read.
+
 Legend: R rank, I inputs of a layer, O outputs of a layer.
 """
 
@@ -20,8 +24,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mint_runtime.errors import UserError
+from mint_runtime.model.adapter import Adapter, LoraLayer, LoraPair
+from mint_runtime.model.experts import find_uneven_experts
 from mint_runtime.model.load import BaseModel
-from mint_runtime.model.lora import Adapter, LoraLinear, LoraPair, trainable_pair
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -75,7 +80,7 @@ def write_adapter(directory: Path, adapter: Adapter, base: BaseModel) -> None:
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def target_modules(covered: Mapping[str, LoraPair], layers: Mapping[str, LoraLinear]) -> list[str]:
+def target_modules(covered: Mapping[str, LoraPair], layers: Mapping[str, LoraLayer]) -> list[str]:
     """Return the names that make peft cover exactly these layers: last parts, else full names."""
 
     def last(name: str) -> str:
@@ -86,8 +91,7 @@ def target_modules(covered: Mapping[str, LoraPair], layers: Mapping[str, LoraLin
 
 
 def read_adapter(directory: Path, base: BaseModel) -> Adapter:
-    """Read an adapter for `base`; the matrices are fresh, on the model's device, and take
-    gradients.
+    """Read an adapter for `base`; the matrices are fresh and on the model's device.
 
     Raises:
         UserError: a file is missing or damaged, the LoRA variant is not supported, or a layer does
@@ -107,8 +111,17 @@ def read_adapter(directory: Path, base: BaseModel) -> Adapter:
     }
     if not pairs:
         raise UserError(f"{directory / WEIGHTS_FILE} holds no LoRA matrices")
-    return Adapter(
-        rank=rank, alpha=float(alpha), pairs=pairs, use_rslora=bool(config.get("use_rslora"))
+    if uneven := find_uneven_experts(pairs, base.layers):
+        raise UserError(
+            f"{directory / WEIGHTS_FILE} adapts `{uneven[0]}` but not `{uneven[1]}`; "
+            "all experts of a block must be adapted alike"
+        )
+    return Adapter.of(
+        pairs,
+        rank=rank,
+        alpha=float(alpha),
+        use_rslora=bool(config.get("use_rslora")),
+        device=base.device,
     )
 
 
@@ -193,8 +206,8 @@ def _check_untouched(directory: Path, name: str, tensor: Tensor, base: BaseModel
 
 
 def _pair(
-    directory: Path, name: str, found: Mapping[str, Tensor], layer: LoraLinear, rank: int
-) -> LoraPair:
+    directory: Path, name: str, found: Mapping[str, Tensor], layer: LoraLayer, rank: int
+) -> tuple[Tensor, Tensor]:
     shapes = {"A": (rank, layer.in_features), "B": (layer.out_features, rank)}
     for letter, shape in shapes.items():
         if letter not in found:
@@ -205,4 +218,4 @@ def _pair(
                 f"{list(found[letter].shape)}, but rank {rank} on this base model needs "
                 f"{list(shape)}"
             )
-    return trainable_pair(found["A"], found["B"], layer)
+    return found["A"], found["B"]

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import isfinite
 from typing import Any, TextIO
+
+_SESSION_LENGTH = 13
+"""`sess-` and eight digits tell sessions apart on a screen."""
+_UNSAFE = re.compile(r'[\s"=]|[^\x20-\x7e\u00a0-\uffff]|^$')
+"""Characters that need quotes; those that could fake a second line are among them."""
 
 
 class LogFormat(StrEnum):
@@ -22,9 +29,10 @@ class LogFormat(StrEnum):
 
 
 class TextFormatter(logging.Formatter):
-    """`12:00:01 forward_backward id=.
+    """Time, message and facts in one line, in local time.
 
-    Datums=8 tokens=512 loss=1.25 seconds=0.05`, in local time.
+    For example `12:00:01 forward_backward model=train:0 session=sess-3fa9 datums=8 loss=1.25`. Long
+    random ids are cut, numbers rounded, and values with blanks quoted as logfmt has it.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -32,7 +40,9 @@ class TextFormatter(logging.Formatter):
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         words = [f"{clock} {level}{record.getMessage()}"]
         words += [
-            f"{name}={_short(value)}" for name, value in _facts(record).items() if name != "op"
+            f"{name}={_short(name, value)}"
+            for name, value in _facts(record).items()
+            if name != "op" and value is not None
         ]
         line = " ".join(words)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
@@ -46,7 +56,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            **_facts(record),
+            **{name: _plain(value) for name, value in _facts(record).items()},
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
@@ -68,5 +78,18 @@ def _facts(record: logging.LogRecord) -> dict[str, Any]:
     return dict(facts) if isinstance(facts, dict) else {}
 
 
-def _short(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _plain(value: object) -> object:
+    """Return what JSON has a word for; it has none for a loss that is not a number."""
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
+
+
+def _short(name: str, value: object) -> str:
+    """Return a value as one word: the model without its session, which has a word of its own."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    if name == "model":
+        text = ":".join(text.split(":")[-2:])
+    elif name == "session":
+        text = text[:_SESSION_LENGTH]
+    return json.dumps(text) if _UNSAFE.search(text) else text

@@ -3,7 +3,8 @@
 The update is that of `torch.optim.AdamW`: decay is decoupled (the weight shrinks by `lr *
 weight_decay` before the update), both moments are bias-corrected, and eps is added outside the
 root. Every matrix decays. Clipping scales the whole gradient by `max_norm / (norm + 1e-6)` when
-that is below 1, as `torch.nn.utils.clip_grad_norm_` does.
+that is below 1, as `torch.nn.utils.clip_grad_norm_` does. An adapter is one flat buffer, so a step
+is a handful of operations whatever the number of its matrices.
 
 Source: AdamW, arXiv:1711.05101, algorithm 2.
 """
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from mint_runtime.model.adapter import Adapter, Gradient, named_matrices
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -34,36 +37,41 @@ class AdamSettings:
 
 
 class Adam:
-    """Moments and step count of one adapter. Gradients are read from the tensors' `.grad`."""
+    """Moments and step count of one adapter."""
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        """Start at step 0 for these named tensors."""
-        self.tensors = dict(tensors)
+    def __init__(self, adapter: Adapter) -> None:
+        """Start at step 0."""
+        self.adapter = adapter
         self.num_steps = 0
-        self._adamw = torch.optim.AdamW(self.tensors.values())
+        self._moments: dict[str, Tensor] = {}
 
-    def step(self, settings: AdamSettings) -> float:
-        """Clip, update in place, forget the gradient. Return the norm before clipping."""
-        (group,) = self._adamw.param_groups
-        group["lr"] = settings.learning_rate
-        group["betas"] = (settings.beta1, settings.beta2)
-        group["eps"] = settings.eps
-        group["weight_decay"] = settings.weight_decay
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.tensors.values(), settings.grad_clip_norm or math.inf
-        )
-        self._adamw.step()
-        self._adamw.zero_grad(set_to_none=True)
+    @torch.no_grad()
+    def step(self, gradient: Gradient, settings: AdamSettings) -> float:
+        """Clip the gradient, update the adapter, both in place. Return the norm before clipping."""
+        grad_P = gradient.flat_P
+        norm = float(torch.linalg.vector_norm(grad_P))
+        if settings.grad_clip_norm and (share := settings.grad_clip_norm / (norm + 1e-6)) < 1:
+            grad_P.mul_(share)
+        if not self._moments:
+            self._moments = {moment: torch.zeros_like(grad_P) for moment in MOMENTS}
         self.num_steps += 1
-        return float(norm)
+        mean_P, square_P = (self._moments[moment] for moment in MOMENTS)
+        mean_P.lerp_(grad_P, 1 - settings.beta1)
+        square_P.mul_(settings.beta2).addcmul_(grad_P, grad_P, value=1 - settings.beta2)
+        root_P = square_P.sqrt().div_(math.sqrt(1 - settings.beta2**self.num_steps))
+        rate = settings.learning_rate / (1 - settings.beta1**self.num_steps)
+        flat_P = self.adapter.flat_P
+        if settings.weight_decay:
+            flat_P.mul_(1 - settings.learning_rate * settings.weight_decay)
+        flat_P.addcdiv_(mean_P, root_P.add_(settings.eps), value=-rate)
+        return norm
 
     def moments(self) -> dict[str, Tensor]:
         """Return both moments as `<name>.exp_avg` and `<name>.exp_avg_sq`; empty before step 1."""
         return {
-            f"{name}.{moment}": self._adamw.state[tensor][moment]
-            for name, tensor in self.tensors.items()
-            if tensor in self._adamw.state
-            for moment in MOMENTS
+            f"{name}.{moment}": value
+            for moment, flat_P in self._moments.items()
+            for name, value in named_matrices(self.adapter.views(flat_P)).items()
         }
 
     def restore(self, moments: Mapping[str, Tensor], num_steps: int) -> None:
@@ -73,17 +81,21 @@ class Adam:
             KeyError: a moment is missing.
             ValueError: a moment has another shape than its tensor.
         """
-        state = {}
-        for name, tensor in self.tensors.items() if num_steps else ():
-            found = {moment: moments[f"{name}.{moment}"] for moment in MOMENTS}
-            for moment, value in found.items():
-                if value.shape != tensor.shape:
-                    raise ValueError(
-                        f"{name}.{moment} is {list(value.shape)}, not {list(tensor.shape)}"
-                    )
-            state[tensor] = {moment: value.to(tensor) for moment, value in found.items()}
-        self._adamw.state.clear()
-        for tensor, values in state.items():
-            # torch keeps the count of each tensor as a float32 scalar on the CPU.
-            self._adamw.state[tensor] = {"step": torch.tensor(float(num_steps)), **values}
-        self.num_steps = num_steps
+        found = {moment: self._flat(moment, moments) for moment in MOMENTS if num_steps}
+        self._moments, self.num_steps = found, num_steps
+
+    def _flat(self, moment: str, moments: Mapping[str, Tensor]) -> Tensor:
+        flat_P = torch.zeros_like(self.adapter.flat_P)
+        for name, view in named_matrices(self.adapter.views(flat_P)).items():
+            value = moments[f"{name}.{moment}"]
+            if value.shape != view.shape:
+                raise ValueError(f"{name}.{moment} is {list(value.shape)}, not {list(view.shape)}")
+            view.copy_(value)
+        return flat_P
+
+    def copy(self, adapter: Adapter) -> Adam:
+        """Return an optimizer of `adapter` in the same state, which shares no memory with this."""
+        twin = Adam(adapter)
+        twin.num_steps = self.num_steps
+        twin._moments = {moment: value.clone() for moment, value in self._moments.items()}
+        return twin

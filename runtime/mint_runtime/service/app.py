@@ -14,6 +14,9 @@ from starlette.routing import Route as HttpRoute
 from mint_runtime.engine.protocol import Engine
 from mint_runtime.service.call import Endpoint, answer
 from mint_runtime.service.handlers import ENDPOINTS
+from mint_runtime.service.handlers.missing import refusing
+from mint_runtime.service.observed import observed
+from mint_runtime.service.openai.answer import answer_openai
 from mint_runtime.service.services import Services, running_services
 from mint_runtime.service.settings import ServiceSettings
 from mint_runtime.wire.routes import ROUTES, Route
@@ -40,10 +43,12 @@ def build_app(engine: Engine, settings: ServiceSettings) -> App:
             yield
             app.services = None
 
+    missing = {name: refusing(words) for name, words in settings.profile.routes.items()}
+    endpoints = {**ENDPOINTS, **missing}
     routes = [
         HttpRoute(
             route.path,
-            _endpoint(route, ENDPOINTS[route.name]),
+            _endpoint(route, endpoints[route.name]),
             methods=[route.method],
             name=f"{route.method} {route.path}",
         )
@@ -56,7 +61,10 @@ def _endpoint(route: Route, endpoint: Endpoint) -> Callable[[Request], Awaitable
     async def respond(request: Request) -> Response:
         services: Services | None = request.app.services
         assert services is not None
-        return await answer(route, endpoint, services, request)
+        answered = answer_openai if route.openai else answer
+        return await observed(
+            services, route, request, lambda: answered(route, endpoint, services, request)
+        )
 
     return respond
 
@@ -66,4 +74,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     detail = error.detail
     if error.status_code == 404:
         detail = f"{request.method} {request.url.path} is not an endpoint of this server"
+    services: Services | None = request.app.services
+    if services is not None:
+        services.steps.metrics.unknown_request(request.method, error.status_code)
     return JSONResponse({"detail": detail}, status_code=error.status_code, headers=error.headers)

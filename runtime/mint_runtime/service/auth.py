@@ -27,6 +27,10 @@ _TOKEN_LIFETIME_S = 30 * 24 * 3600
 _HEADER = {"alg": "HS256", "typ": "JWT"}
 
 
+# What clients show when asked who they are; a server on one's own machine has no accounts.
+_WHO = {"sub": "local", "org_id": "local", "email": ""}
+
+
 class ExpiredToken(Unauthorized):
     """The token was ours and is past its end; the client can exchange its key again."""
 
@@ -73,7 +77,12 @@ class Keys:
     def issue(self) -> str:
         """Return a new token for the server's key."""
         now = int(time.time())
-        claims = {"sub": "local", "iat": now, "exp": now + _TOKEN_LIFETIME_S, "key": self._mark}
+        claims = {
+            **_WHO,
+            "iat": now,
+            "exp": now + _TOKEN_LIFETIME_S,
+            "key": self._mark,
+        }
         signed = f"{_encode(_HEADER)}.{_encode(claims)}"
         return f"{signed}.{self._sign(signed)}"
 

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from mint_runtime.errors import RuntimeServerError, Unprocessable
 from mint_runtime.service.auth import ExpiredToken
+from mint_runtime.service.decoding import SMALL_BYTES
 from mint_runtime.service.ordering import failure_of
 from mint_runtime.service.services import Services
 from mint_runtime.wire import codec, errors
@@ -25,7 +26,6 @@ from mint_runtime.wire.routes import Route
 
 _LOG = logging.getLogger("mint_runtime.service")
 _MAX_PAGE = 1000
-_SMALL_BYTES = 1 << 16
 
 BodyT = TypeVar("BodyT")
 
@@ -87,7 +87,7 @@ async def answer(
     try:
         if not route.public:
             services.keys.check(request.headers.get("x-api-key"))
-        body = await _read(route, services, request)
+        body = b"" if route.own_body else await _read(route, services, request)
         prepared = await _prepared(route, endpoint, services, request, body)
         return await endpoint.handle(Call(services, request, prepared))
     except (RuntimeServerError, errors.WireError) as error:
@@ -104,7 +104,8 @@ async def answer(
 
 def acknowledgement(request_id: str, **fields: object) -> Response:
     """Return the answer that names a future."""
-    return JSONResponse({"request_id": request_id, **fields})
+    body = codec.encode_fields({"request_id": request_id, **fields})
+    return Response(body, media_type=codec.JSON)
 
 
 def error_response(error: RuntimeServerError | errors.WireError) -> Response:
@@ -161,9 +162,9 @@ async def _prepared(
         return endpoint.prepare(services, decoded) if endpoint.prepare else decoded
 
     # Only endpoints that queue something have to keep the order of arrival.
-    if endpoint.prepare is None and len(body) <= _SMALL_BYTES:
+    if endpoint.prepare is None and len(body) <= SMALL_BYTES:
         return work()
-    return await services.decode(work)
+    return await services.decoder.run(work, len(body))
 
 
 def _own_failure(endpoint: Endpoint, services: Services, error: Exception) -> Response:

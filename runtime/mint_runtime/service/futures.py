@@ -16,6 +16,10 @@ from mint_runtime.errors import NotFound
 from mint_runtime.wire import codec
 from mint_runtime.wire.messages import JsonResult, OperationResult
 
+_REFETCH_S = 120.0
+# Above this many numbers, encoding is worth the way to another thread and back.
+_MANY_VALUES = 2048
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -27,23 +31,29 @@ class Failure:
 
 @dataclass(slots=True)
 class _Entry:
-    done: asyncio.Event = field(default_factory=asyncio.Event)
     outcome: OperationResult | Failure | None = None
-    bodies: dict[str, asyncio.Task[codec.Encoded]] = field(default_factory=dict)
+    waiters: set[asyncio.Future[None]] = field(default_factory=set)
+    bodies: dict[str, asyncio.Future[codec.Encoded]] = field(default_factory=dict)
 
 
 class Futures:
-    """The table of all operations whose result can still be fetched."""
+    """The table of all operations whose result can still be fetched.
 
-    def __init__(self, lifetime_s: float) -> None:
-        self._lifetime_s = lifetime_s
+    A result is kept for `lifetime_s` after it exists, and for `refetch_s` after it was first
+    fetched: long enough for a client that lost the answer on its way.
+    """
+
+    def __init__(self, lifetime_s: float, refetch_s: float = _REFETCH_S) -> None:
         # Ids of different runs of the server differ, so an id from before a restart is never taken
         # for a new one.
         self._run = secrets.token_hex(4)
         self._count = 0
         self._entries: dict[str, _Entry] = {}
+        # Request ids by the time of an event, oldest first: the result exists, was first fetched.
         self._finished: OrderedDict[str, float] = OrderedDict()
-        self._closing = asyncio.Event()
+        self._fetched: OrderedDict[str, float] = OrderedDict()
+        self._lifetimes = ((self._finished, lifetime_s), (self._fetched, refetch_s))
+        self._is_closing = False
 
     def open(self) -> str:
         """Return the id of a new operation."""
@@ -53,12 +63,17 @@ class Futures:
         self._entries[request_id] = _Entry()
         return request_id
 
+    @property
+    def num_waiting(self) -> int:
+        """Operations without an outcome yet."""
+        return len(self._entries) - len(self._finished) - len(self._fetched)
+
     def resolve(self, request_id: str, outcome: OperationResult | Failure) -> None:
         """Store the outcome of an operation and wake everyone who waits for it."""
         entry = self._entries[request_id]
         entry.outcome = outcome
         self._finished[request_id] = time.monotonic()
-        entry.done.set()
+        _wake(entry)
 
     async def wait(self, request_id: str, timeout_s: float) -> Failure | OperationResult | None:
         """Return the outcome, or None when it does not exist within `timeout_s`.
@@ -67,12 +82,17 @@ class Futures:
             NotFound: There is no such operation, or its result was dropped.
         """
         entry = self._entry(request_id)
-        if not entry.done.is_set():
-            await self._until_done_or_closing(entry, timeout_s)
+        if entry.outcome is None and not self._is_closing:
+            await self._until_woken(entry, timeout_s)
+        if entry.outcome is not None and self._finished.pop(request_id, None) is not None:
+            self._fetched[request_id] = time.monotonic()
         return entry.outcome
 
     async def body(self, request_id: str, accept: str) -> codec.Encoded:
-        """Return an existing result as bytes, encoded once per media type, off the event loop."""
+        """Return an existing result as bytes, encoded once per media type.
+
+        A large one is encoded off the event loop.
+        """
         entry = self._entry(request_id)
         result = entry.outcome
         assert result is not None
@@ -81,23 +101,27 @@ class Futures:
         if isinstance(result, JsonResult):
             return codec.encode(result, media_type)
         if media_type not in entry.bodies:
-            entry.bodies[media_type] = asyncio.create_task(
-                asyncio.to_thread(codec.encode, result, media_type)
-            )
+            entry.bodies[media_type] = _encoding(result, media_type)
         # A client that hangs up cancels its own wait, not the encoding that others wait for.
         return await asyncio.shield(entry.bodies[media_type])
 
     def close(self) -> None:
         """Let everyone who waits go, with no outcome."""
-        self._closing.set()
+        self._is_closing = True
+        for entry in self._entries.values():
+            _wake(entry)
 
-    async def _until_done_or_closing(self, entry: _Entry, timeout_s: float) -> None:
-        waits = [asyncio.create_task(event.wait()) for event in (entry.done, self._closing)]
+    async def _until_woken(self, entry: _Entry, timeout_s: float) -> None:
+        # One future and one timer per waiting client: there may be thousands.
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(timeout_s, _release, waiter)
+        entry.waiters.add(waiter)
         try:
-            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await waiter
         finally:
-            for wait in waits:
-                wait.cancel()
+            timer.cancel()
+            entry.waiters.discard(waiter)
 
     def _entry(self, request_id: str) -> _Entry:
         entry = self._entries.get(request_id)
@@ -109,14 +133,32 @@ class Futures:
                 " the server restarted, and the operation has to be sent again"
             )
         raise NotFound(
-            f"request `{request_id}` is not known: its result was dropped"
-            f" {self._lifetime_s:.0f} seconds after it was ready, or it never existed"
+            f"request `{request_id}` is not known: its result was dropped after it was fetched, or"
+            " because nobody fetched it for long, or it never existed"
         )
 
     def _forget_old(self) -> None:
-        oldest = time.monotonic() - self._lifetime_s
-        while self._finished:
-            request_id, finished = next(iter(self._finished.items()))
-            if finished > oldest:
-                return
-            del self._finished[request_id], self._entries[request_id]
+        now = time.monotonic()
+        for since, lifetime_s in self._lifetimes:
+            while since and next(iter(since.values())) <= now - lifetime_s:
+                request_id, _ = since.popitem(last=False)
+                del self._entries[request_id]
+
+
+def _wake(entry: _Entry) -> None:
+    for waiter in entry.waiters:
+        _release(waiter)
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _encoding(result: OperationResult, media_type: str) -> asyncio.Future[codec.Encoded]:
+    loop = asyncio.get_running_loop()
+    if codec.num_values(result) > _MANY_VALUES:
+        return asyncio.ensure_future(asyncio.to_thread(codec.encode, result, media_type))
+    encoded: asyncio.Future[codec.Encoded] = loop.create_future()
+    encoded.set_result(codec.encode(result, media_type))
+    return encoded

@@ -69,6 +69,10 @@ class Models:
     def __len__(self) -> int:
         return len(self._live)
 
+    def live(self) -> tuple[LiveModel, ...]:
+        """Return all live models, oldest first."""
+        return tuple(self._live.values())
+
     def of_session(self, session_id: str) -> Iterable[LiveModel]:
         """Return the live models of a session."""
         return tuple(m for m in self._live.values() if m.record.session_id == session_id)

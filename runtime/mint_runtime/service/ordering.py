@@ -110,6 +110,15 @@ async def complete(operation: Operation, running: Awaitable[Result], futures: Fu
     futures.resolve(operation.request_id, outcome)
 
 
+async def run_alone(operation: Operation, futures: Futures) -> None:
+    """Run an operation that belongs to no model's line."""
+
+    async def running() -> Result:
+        return await (await operation.start())
+
+    await complete(operation, running(), futures)
+
+
 def failure_of(error: Exception, request_id: str) -> Failure:
     """Return what the client reads of `error`. Details of our own bugs go to the log only."""
     if isinstance(error, RuntimeServerError):

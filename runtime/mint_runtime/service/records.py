@@ -23,6 +23,18 @@ class SessionRecord:
     tags: tuple[str, ...] = ()
     project_id: str | None = None
     sdk_version: str | None = None
+    display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterShape:
+    """What a model must have in common with a checkpoint that is loaded into it."""
+
+    base_model: str
+    rank: int
+    train_attn: bool
+    train_mlp: bool
+    train_unembed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,16 @@ class ModelRecord:
     last_request: float
     user_metadata: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def shape(self) -> AdapterShape:
+        return AdapterShape(
+            base_model=self.base_model,
+            rank=self.rank,
+            train_attn=self.train_attn,
+            train_mlp=self.train_mlp,
+            train_unembed=self.train_unembed,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRecord:
@@ -54,6 +76,9 @@ class CheckpointRecord:
     size_bytes: int
     expires_at: float | None = None
     public: bool = False
+    user_metadata: Mapping[str, str] = field(default_factory=dict)
+    shape: AdapterShape | None = None
+    """None when it is that of the model it belongs to."""
 
     @property
     def checkpoint_id(self) -> str:

@@ -6,16 +6,21 @@ Snapshots of an adapter, or a base model, under the id that a client samples fro
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mint_runtime.engine.commands import DropSampler, OpenSampler
 from mint_runtime.engine.protocol import Engine
-from mint_runtime.errors import NotFound
-from mint_runtime.service.checkpoints import Checkpoints, parse_path
+from mint_runtime.errors import NotFound, UserError
+from mint_runtime.service.checkpoints import CheckpointRef, Checkpoints, parse_path
 from mint_runtime.service.idempotence import Repeats
 from mint_runtime.service.records import SamplerRecord
 from mint_runtime.service.store import Store
+
+_ReferenceKey = tuple[str, str, Path | None]
+"""Session, base model, folder of the checkpoint."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,20 +29,48 @@ class LiveSampler:
 
     record: SamplerRecord
     repeats: Repeats = field(default_factory=Repeats)
+    num_running: int = 0
+    last_used: float = field(default_factory=time.monotonic)
+
+    def begin(self) -> None:
+        """Note that a request to it has started."""
+        self.num_running += 1
+
+    def end(self) -> None:
+        """Note that a request to it has ended."""
+        self.num_running -= 1
+        self.last_used = time.monotonic()
+
+    def is_idle(self, idle_s: float) -> bool:
+        """Return whether nobody has used it for `idle_s`."""
+        return self.num_running == 0 and self.last_used < time.monotonic() - idle_s
 
 
 class Samplers:
     """All samplers.
 
     Those opened from a base model or a named checkpoint come back after a restart when asked for.
+    Unnamed snapshots are in memory only. A training loop makes one for each step and forgets it, so
+    of each session the idle ones beyond `max_snapshots` are dropped.
     """
 
-    def __init__(self, store: Store, engine: Engine, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        checkpoints: Checkpoints,
+        *,
+        max_snapshots: int,
+        snapshot_idle_s: float,
+    ) -> None:
+        self._max_snapshots = max_snapshots
+        self._snapshot_idle_s = snapshot_idle_s
         self._store = store
         self._engine = engine
         self._checkpoints = checkpoints
         self._live: dict[str, LiveSampler] = {}
         self._opening: dict[str, asyncio.Task[LiveSampler]] = {}
+        self._references: dict[_ReferenceKey, asyncio.Task[str]] = {}
 
     async def open(self, record: SamplerRecord) -> LiveSampler:
         """Return the sampler of `record`, opening it when it is not; asking twice opens once.
@@ -55,10 +88,36 @@ class Samplers:
             task.add_done_callback(lambda _: self._opening.pop(record.sampler_id, None))
         return await asyncio.shield(task)
 
+    async def open_reference(
+        self, session_id: str, base_model: str, ref: CheckpointRef | None
+    ) -> str:
+        """Return a sampler that no client knows of, on a checkpoint or on the bare base model.
+
+        A session that asks for the same files again gets the same one, until it ends.
+
+        Raises:
+            NotFound: The checkpoint does not exist.
+            UserError: It belongs to another base model.
+        """
+        directory = None
+        if ref is not None:
+            checkpoint = await self._checkpoints.wait_and_get(ref)
+            shape = await asyncio.to_thread(self._checkpoints.shape, checkpoint)
+            if shape.base_model != base_model:
+                raise UserError(f"`{ref}` was trained on `{shape.base_model}`, not `{base_model}`")
+            directory = self._checkpoints.directory(checkpoint)
+        key = (session_id, base_model, directory)
+        task = self._references.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = asyncio.create_task(self._open_reference(session_id, base_model, directory))
+            self._references[key] = task
+        return await asyncio.shield(task)
+
     async def add_snapshot(self, record: SamplerRecord) -> None:
         """Remember a snapshot that the engine has made."""
         await asyncio.to_thread(self._store.put_sampler, record)
         self._live[record.sampler_id] = LiveSampler(record=record)
+        self._drop_idle_snapshots(record.session_id)
 
     async def require(self, sampler_id: str) -> LiveSampler:
         """Return a sampler, reopening one from before a restart.
@@ -71,8 +130,9 @@ class Samplers:
         record = await asyncio.to_thread(self.record, sampler_id)
         if record.ephemeral:
             raise NotFound(
-                f"sampler `{sampler_id}` was an unnamed snapshot and is no longer in memory;"
-                " `save_weights_for_sampler(name)` makes one that survives a restart"
+                f"sampler `{sampler_id}` was an unnamed snapshot and is no longer in memory: the"
+                " server has restarted since, or many later ones were made;"
+                " `save_weights_for_sampler(name)` makes one that lasts"
             )
         return await self.open(record)
 
@@ -95,6 +155,35 @@ class Samplers:
             if sampler.record.session_id == session_id:
                 del self._live[sampler_id]
                 self._engine.submit(DropSampler(sampler_id=sampler_id))
+        for key, task in tuple(self._references.items()):
+            if key[0] == session_id:
+                del self._references[key]
+                task.add_done_callback(self._drop_reference)
+
+    def _drop_idle_snapshots(self, session_id: str) -> None:
+        snapshots = [
+            sampler
+            for sampler in self._live.values()
+            if sampler.record.ephemeral and sampler.record.session_id == session_id
+        ]
+        snapshots.sort(key=lambda sampler: sampler.last_used)
+        for sampler in snapshots[: max(0, len(snapshots) - self._max_snapshots)]:
+            if sampler.is_idle(self._snapshot_idle_s):
+                sampler_id = sampler.record.sampler_id
+                del self._live[sampler_id]
+                self._engine.submit(DropSampler(sampler_id=sampler_id))
+
+    def _drop_reference(self, task: asyncio.Task[str]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            self._engine.submit(DropSampler(sampler_id=task.result()))
+
+    async def _open_reference(
+        self, session_id: str, base_model: str, directory: Path | None
+    ) -> str:
+        sampler_id = f"{session_id}:reference:{secrets.token_hex(4)}"
+        command = OpenSampler(sampler_id=sampler_id, base_model=base_model, directory=directory)
+        await asyncio.wrap_future(self._engine.submit(command))
+        return sampler_id
 
     async def _open(self, record: SamplerRecord) -> LiveSampler:
         directory = None

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator, Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 from mint_runtime.engine.commands import BaseModelInfo, Capabilities, Command, Result
 from mint_runtime.engine.protocol import Engine
 from mint_runtime.service import convert
 from mint_runtime.service.auth import Keys, load_secret
 from mint_runtime.service.checkpoints import Checkpoints
+from mint_runtime.service.decoding import Decoder
 from mint_runtime.service.futures import Futures
+from mint_runtime.service.idempotence import Repeats
 from mint_runtime.service.models import LiveModel, Models
+from mint_runtime.service.openai.keeper import OpenAI
+from mint_runtime.service.openai.targets import Targets
+from mint_runtime.service.openai.tokenizer import Tokenizers
 from mint_runtime.service.ordering import Finish, Operation, Start, Tasks
+from mint_runtime.service.profiles import Profile
 from mint_runtime.service.samplers import Samplers
 from mint_runtime.service.sessions import Sessions
 from mint_runtime.service.settings import ServiceSettings
+from mint_runtime.service.steps import Steps, Timing
 from mint_runtime.service.store import Store
 from mint_runtime.wire.messages import OperationResult
-
-T = TypeVar("T")
-_STEPS = logging.getLogger("mint_runtime.steps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +45,18 @@ class Services:
     models: Models
     samplers: Samplers
     checkpoints: Checkpoints
-    decoder: ThreadPoolExecutor
-    """One thread.
+    steps: Steps
+    openai: OpenAI
+    decoder: Decoder
+    repeats: Repeats
+    """Of requests that belong to no model or sampler."""
 
-    Bodies are decoded in the order of arrival, so operations are queued in that order.
-    """
-
-    async def decode(self, work: Callable[[], T]) -> T:
-        """Run `work` on the decoding thread, after everything that was handed to it before."""
-        return await asyncio.get_running_loop().run_in_executor(self.decoder, work)
-
-    def submit(self, command: Command) -> asyncio.Future[Result]:
-        """Hand a command to the engine."""
-        return asyncio.wrap_future(self.engine.submit(command))
+    def submit(self, command: Command, timing: Timing | None = None) -> asyncio.Future[Result]:
+        """Hand a command to the engine; `timing` gets the moment at which it begins."""
+        future = self.engine.submit(command)
+        if timing is not None:
+            timing.watch(future)
+        return asyncio.wrap_future(future)
 
     def base_model(self, name: str) -> BaseModelInfo:
         """Return a served base model; NotFound when it is not served."""
@@ -74,15 +74,14 @@ class Services:
 
         A `key` that repeats gives the id of the first. `facts` go into the operation's log line.
         """
-        began = time.perf_counter()
+        timing = Timing()
 
         async def start() -> asyncio.Future[Result]:
-            return self.submit(command)
+            return self.submit(command, timing)
 
         async def finished(result: Result) -> OperationResult:
-            output = finish(result)
-            self.log_step(model.record.model_id, time.perf_counter() - began, output, facts)
-            return output
+            self.steps.done(model.record.model_id, facts, timing, command=command, result=result)
+            return finish(result)
 
         return self.enqueue_operation(model, key, start, finished)
 
@@ -98,18 +97,9 @@ class Services:
         model.repeats.remember(key, request_id)
         return request_id
 
-    def log_step(
-        self, subject: str, seconds: float, output: OperationResult, facts: dict[str, Any]
-    ) -> None:
-        """Write the line of one operation."""
-        metrics = getattr(output, "metrics", None) or {}
-        if "loss:sum" in metrics:
-            facts = {**facts, "loss": metrics["loss:sum"]}
-        _STEPS.info(
-            "%s",
-            facts.get("op", "operation"),
-            extra={"facts": {"id": subject, **facts, "seconds": round(seconds, 4)}},
-        )
+    def log_step(self, subject: str, seconds: float, facts: dict[str, Any]) -> None:
+        """Record an operation that took `seconds`."""
+        self.steps.done(subject, facts, Timing.ended(seconds))
 
 
 @asynccontextmanager
@@ -119,15 +109,26 @@ async def running_services(settings: ServiceSettings, engine: Engine) -> AsyncIt
     tasks = Tasks()
     futures = Futures(settings.result_lifetime_s)
     models = Models(store, futures, tasks)
-    samplers = Samplers(store, engine, checkpoints)
+    samplers = Samplers(
+        store,
+        engine,
+        checkpoints,
+        max_snapshots=settings.max_snapshots,
+        snapshot_idle_s=settings.snapshot_idle_s,
+    )
     sessions = Sessions(store, engine, models, samplers)
-    decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+    decoder = Decoder()
+    steps = Steps()
     tasks.spawn(sessions.close_silent(settings.session_timeout_s))
+    tasks.spawn(checkpoints.keep_removing_expired(settings.expiry_sweep_s))
+    tasks.spawn(steps.watch(engine))
+    capabilities = _offered(engine.capabilities(), settings.profile)
+    targets = Targets(capabilities, checkpoints, samplers)
     try:
         yield Services(
             settings=settings,
             engine=engine,
-            capabilities=engine.capabilities(),
+            capabilities=capabilities,
             keys=keys,
             store=store,
             futures=futures,
@@ -136,13 +137,23 @@ async def running_services(settings: ServiceSettings, engine: Engine) -> AsyncIt
             models=models,
             samplers=samplers,
             checkpoints=checkpoints,
+            steps=steps,
+            openai=OpenAI(targets=targets, tokenizers=Tokenizers()),
             decoder=decoder,
+            repeats=Repeats(),
         )
     finally:
         futures.close()
         await tasks.cancel()
-        decoder.shutdown(wait=True, cancel_futures=True)
+        decoder.close()
         store.close()
+
+
+def _offered(capabilities: Capabilities, profile: Profile) -> Capabilities:
+    losses = {
+        name: keys for name, keys in capabilities.losses.items() if name not in profile.losses
+    }
+    return replace(capabilities, losses=losses)
 
 
 def _open_state(settings: ServiceSettings) -> tuple[Store, Keys, Checkpoints]:

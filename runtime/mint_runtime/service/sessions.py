@@ -56,6 +56,11 @@ class Sessions:
             )
         self._heard[session_id] = time.monotonic()
 
+    def silence(self) -> dict[str, float]:
+        """Return the open sessions, and for how many seconds each has been silent."""
+        now = time.monotonic()
+        return {session_id: now - heard for session_id, heard in self._heard.items()}
+
     def close(self, session_id: str) -> list[Future[Result]]:
         """Drop the adapters and samplers of a session; return what the engine has to do for it."""
         self._heard.pop(session_id, None)

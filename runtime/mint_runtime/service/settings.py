@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from mint_runtime.service.profiles import Profile
 
 _MIB = 1 << 20
 
@@ -30,4 +32,14 @@ class ServiceSettings:
     abandoned_after_s: float = 600.0
     """Silence after which a session may have to make room. A debugger can hold a client up, so it
     is minutes, and nothing is dropped without need."""
+    max_snapshots: int = 64
+    """Unnamed snapshots of one session that are kept however long nobody uses them."""
+    snapshot_idle_s: float = 600.0
+    """How long an unnamed snapshot beyond that number is kept after its last use."""
     archive_link_s: float = 900.0
+    expiry_sweep_s: float = 60.0
+    """Time between two looks for checkpoints that have expired."""
+    profile: Profile = field(default_factory=Profile)
+    """What is left out on purpose."""
+    max_upload_bytes: int = 4096 * _MIB
+    """Of an uploaded checkpoint, packed and unpacked."""

@@ -12,10 +12,12 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from mint_runtime.errors import ServerFault
 from mint_runtime.service.records import (
+    AdapterShape,
     CheckpointKind,
     CheckpointRecord,
     ModelRecord,
@@ -23,11 +25,11 @@ from mint_runtime.service.records import (
     SessionRecord,
 )
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
 CREATE TABLE sessions (
     session_id TEXT PRIMARY KEY, created REAL NOT NULL, user_metadata TEXT NOT NULL,
-    tags TEXT NOT NULL, project_id TEXT, sdk_version TEXT
+    tags TEXT NOT NULL, project_id TEXT, sdk_version TEXT, display_name TEXT
 );
 CREATE TABLE models (
     model_id TEXT PRIMARY KEY, session_id TEXT NOT NULL, base_model TEXT NOT NULL,
@@ -42,11 +44,20 @@ CREATE TABLE samplers (
 CREATE TABLE checkpoints (
     model_id TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, directory TEXT NOT NULL UNIQUE,
     created REAL NOT NULL, size_bytes INTEGER NOT NULL, expires_at REAL, public INTEGER NOT NULL,
+    user_metadata TEXT NOT NULL DEFAULT '{}', shape TEXT,
     PRIMARY KEY (model_id, kind, name)
 );
 CREATE INDEX models_by_session ON models (session_id);
 CREATE INDEX samplers_by_session ON samplers (session_id);
 """
+# What brings a catalogue of the version before up to the one of the key.
+_CHANGES = {
+    2: """
+ALTER TABLE checkpoints ADD COLUMN user_metadata TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE checkpoints ADD COLUMN shape TEXT;
+ALTER TABLE sessions ADD COLUMN display_name TEXT;
+"""
+}
 _LIVING = "(expires_at IS NULL OR expires_at > ?)"
 
 
@@ -80,6 +91,7 @@ class Store:
             tags=json.dumps(session.tags),
             project_id=session.project_id,
             sdk_version=session.sdk_version,
+            display_name=session.display_name,
         )
 
     def find_session(self, session_id: str) -> SessionRecord | None:
@@ -180,6 +192,8 @@ class Store:
             size_bytes=checkpoint.size_bytes,
             expires_at=checkpoint.expires_at,
             public=checkpoint.public,
+            user_metadata=json.dumps(dict(checkpoint.user_metadata)),
+            shape=None if checkpoint.shape is None else json.dumps(asdict(checkpoint.shape)),
         )
         return replaced
 
@@ -217,6 +231,11 @@ class Store:
         )
         return [_checkpoint(row) for row in rows], self._count("checkpoints", _LIVING, now)
 
+    def expired_checkpoints(self, now: float) -> list[CheckpointRecord]:
+        """Return the checkpoints that have expired and are still known."""
+        rows = self._rows("SELECT * FROM checkpoints WHERE expires_at <= ?", now)
+        return [_checkpoint(row) for row in rows]
+
     def all_checkpoints(self) -> list[CheckpointRecord]:
         """Return every checkpoint, expired ones too."""
         return [_checkpoint(row) for row in self._rows("SELECT * FROM checkpoints")]
@@ -247,11 +266,15 @@ class Store:
                 f"`{path}` has catalogue version {version}, this server reads version {_VERSION};"
                 " use the newer mint-runtime or another state directory"
             )
-        if version == 0:
-            with self._transaction() as db:
-                for statement in _TABLES.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_VERSION}")
+        changes = (
+            [_TABLES]
+            if version == 0
+            else [_CHANGES[later] for later in range(version + 1, _VERSION + 1)]
+        )
+        with self._transaction() as db:
+            for statement in ";".join(changes).split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _insert(self, table: str, **values: object) -> None:
         columns = ", ".join(values)
@@ -291,6 +314,7 @@ def _session(row: sqlite3.Row) -> SessionRecord:
         tags=tuple(json.loads(row["tags"])),
         project_id=row["project_id"],
         sdk_version=row["sdk_version"],
+        display_name=row["display_name"],
     )
 
 
@@ -331,4 +355,6 @@ def _checkpoint(row: sqlite3.Row) -> CheckpointRecord:
         size_bytes=row["size_bytes"],
         expires_at=row["expires_at"],
         public=bool(row["public"]),
+        user_metadata=json.loads(row["user_metadata"]),
+        shape=None if row["shape"] is None else AdapterShape(**json.loads(row["shape"])),
     )

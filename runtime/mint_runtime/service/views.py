@@ -26,6 +26,7 @@ def checkpoint_view(checkpoint: CheckpointRecord) -> dict[str, Any]:
         "size_bytes": checkpoint.size_bytes,
         "public": checkpoint.public,
         "expires_at": None if expires_at is None else timestamp(expires_at),
+        "user_metadata": dict(checkpoint.user_metadata) or None,
     }
 
 

@@ -1,9 +1,11 @@
 """Requests as the clients send them and results as they expect them.
 
-Field names and defaults are those of tinker 0.22 and 0.38. Unknown request fields are ignored,
-since every client release adds some. Small answers are plain dictionaries made by the handlers; the
-two results that carry arrays are records here, so that they can be written as JSON or protobuf
-without a copy in between.
+Field names and defaults are those of tinker 0.22 and 0.38. Unknown fields of a request are
+ignored, since every client release adds some; what asks for a sample is the exception, because a
+setting that is dropped there changes what is drawn. Requests with arrays are plain records, filled
+by `wire.bodies` from JSON and by `wire.protobuf`. Small answers are plain dictionaries made by the
+handlers; the two results that carry arrays are records here, so that they can be written as JSON or
+protobuf without a copy in between.
 """
 
 from __future__ import annotations
@@ -14,12 +16,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from mint_runtime.wire.tensors import Array, as_array, as_tokens
+from mint_runtime.wire.tensors import Array, Integers
 
-Tokens = Annotated[npt.NDArray[np.int64], BeforeValidator(as_tokens)]
-Tensor = Annotated[Array, BeforeValidator(as_array)]
 Count = Annotated[int, Field(ge=0)]
 Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -28,9 +28,7 @@ Name = Annotated[str, Field(min_length=1, max_length=2048)]
 class Request(BaseModel):
     """A JSON body. Frozen; unknown fields are dropped."""
 
-    model_config = ConfigDict(
-        extra="ignore", frozen=True, arbitrary_types_allowed=True, protected_namespaces=()
-    )
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
 class ClientConfigRequest(Request):
@@ -42,6 +40,7 @@ class CreateSessionRequest(Request):
     user_metadata: dict[str, str] | None = None
     sdk_version: str | None = None
     project_id: str | None = None
+    display_name: str | None = None
 
 
 class SessionHeartbeatRequest(Request):
@@ -56,12 +55,19 @@ class LoraConfig(Request):
     train_attn: Flag = True
 
 
+class OptimizerConfig(Request):
+    """What 0.38 says of a model's optimizer when it creates one."""
+
+    type: str = "adamw"
+
+
 class CreateModelRequest(Request):
     session_id: Name
     model_seq_id: Count
     base_model: Name
     user_metadata: dict[str, str] | None = None
-    lora_config: LoraConfig = LoraConfig()
+    lora_config: LoraConfig | None = None
+    optimizer_config: OptimizerConfig | None = None
 
 
 class ModelRequest(Request):
@@ -70,44 +76,80 @@ class ModelRequest(Request):
     model_id: Name
 
 
-class Chunk(Request):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
     """One piece of a model input.
 
     Only text is served; the type of any other is kept for the error.
     """
 
     type: str = "encoded_text"
-    tokens: Tokens | None = None
+    tokens: Integers | None = None
 
 
-class ModelInput(Request):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInput:
     chunks: tuple[Chunk, ...]
 
 
-class Datum(Request):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datum:
     model_input: ModelInput
-    loss_fn_inputs: dict[str, Tensor]
+    loss_fn_inputs: Mapping[str, Array]
 
 
-class LossInput(Request):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossInput:
     """The part that `forward` and `forward_backward` share."""
 
     data: tuple[Datum, ...]
     loss_fn: str
-    loss_fn_config: dict[str, float | str] | None = None
+    loss_fn_config: Mapping[str, float | str] | None = None
 
 
-class ForwardRequest(Request):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardRequest:
     forward_input: LossInput
-    model_id: Name
+    model_id: str
     seq_id: int | None = None
 
 
-class ForwardBackwardRequest(Request):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardBackwardRequest:
     forward_backward_input: LossInput
-    model_id: Name
+    model_id: str
     seq_id: int | None = None
-    forward_only: Flag = False
+    forward_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReverseKLDatum:
+    """A sequence as the student and as the reference read it."""
+
+    student_input: ModelInput
+    reference_input: ModelInput
+    target_tokens: Array
+    weights: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReverseKLRequest:
+    """`mint/forward_backward_reverse_kl`."""
+
+    data: tuple[ReverseKLDatum, ...]
+    model_id: str
+    reference_model_path: str
+    temperature: float = 1.0
+    seq_id: int | None = None
+
+
+class InterpolateRequest(Request):
+    """`mint/checkpoints/interpolate`."""
+
+    source_paths: tuple[Name, ...]
+    coefficients: tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+    output_path: str | None = None
+    output_checkpoint_type: Literal["sampler"] = "sampler"
 
 
 class AdamParams(Request):
@@ -157,6 +199,7 @@ class LoadWeightsRequest(Request):
     model_seq_id: Count | None = None
     base_model: str | None = None
     user_metadata: dict[str, str] | None = None
+    optimizer_config: OptimizerConfig | None = None
 
 
 class WeightsInfoRequest(Request):
@@ -170,23 +213,28 @@ class CreateSamplingSessionRequest(Request):
     model_path: str | None = None
 
 
-class SamplingParams(Request):
-    max_tokens: Count | None = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How to draw. Ranges are checked where the body is read."""
+
+    max_tokens: int | None = None
     seed: int | None = None
-    stop: str | tuple[int, ...] | tuple[str, ...] | None = None
-    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    stop: str | tuple[int | str, ...] | None = None
+    temperature: float = 1.0
     top_k: int = -1
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_p: float = 1.0
 
 
-class SampleRequest(Request):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRequest:
     prompt: ModelInput
     sampling_params: SamplingParams
-    sampling_session_id: Name
-    num_samples: Annotated[int, Field(ge=1)] = 1
+    sampling_session_id: str
+    num_samples: int = 1
     seq_id: int | None = None
-    prompt_logprobs: Flag | None = None
-    topk_prompt_logprobs: Count = 0
+    prompt_logprobs: bool = False
+    topk_prompt_logprobs: int = 0
+    prompt_logprobs_last_n: int | None = None
 
 
 class RetrieveFutureRequest(Request):
@@ -229,6 +277,15 @@ class SampleResponse:
     sequences: tuple[SampledSequence, ...]
     prompt_logprobs: tuple[float | None, ...] | None = None
     topk_prompt_logprobs: tuple[TopkRow, ...] | None = None
+    prompt_cache_hit_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReverseKLOutput:
+    """Per datum the float32 divergence of each position. Travels as JSON only."""
+
+    losses: tuple[npt.NDArray[np.float32], ...]
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,4 +295,5 @@ class JsonResult:
     fields: JsonObject = field(default_factory=dict)
 
 
-OperationResult = ForwardBackwardOutput | SampleResponse | JsonResult
+AnyRequest = Request | ForwardRequest | ForwardBackwardRequest | ReverseKLRequest | SampleRequest
+OperationResult = ForwardBackwardOutput | SampleResponse | ReverseKLOutput | JsonResult

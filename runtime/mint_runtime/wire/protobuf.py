@@ -24,12 +24,17 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 
 from mint_runtime.wire.errors import MalformedBody, WrongShape
 from mint_runtime.wire.messages import (
+    Chunk,
+    Datum,
     ForwardBackwardOutput,
+    ForwardBackwardRequest,
+    LossInput,
+    ModelInput,
     SampledSequence,
     SampleResponse,
     TopkRow,
 )
-from mint_runtime.wire.tensors import Array, dense_from_csr, reshaped
+from mint_runtime.wire.tensors import Array, dense_from_csr, reshaped, shape_of
 
 MEDIA_TYPE = "application/x-protobuf"
 
@@ -55,7 +60,7 @@ _SCHEMA = {
     "BatchedTensor": "1 data bytes, 2 offsets bytes, 3 dtype int32, 4 trailing_shape int64*",
     "SampleResponse": (
         "1 sequences SampledSequence*, 2 prompt_logprobs bytes?,"
-        " 3 topk_prompt_logprobs TopkLogprobs"
+        " 3 topk_prompt_logprobs TopkLogprobs, 4 prompt_cache_hit_tokens int32"
     ),
     "SampledSequence": "1 stop_reason int32, 2 tokens bytes, 3 logprobs bytes?",
     "TopkLogprobs": "1 token_ids bytes, 2 logprobs bytes, 3 k uint32, 4 length uint32",
@@ -148,59 +153,61 @@ def message_class(name: str) -> Any:
     return _CLASSES[name]
 
 
-def decode_forward_backward(body: bytes) -> dict[str, Any]:
-    """Return the fields of a `ForwardBackwardRequest` under their JSON names, arrays decoded.
+def decode_forward_backward(body: bytes) -> ForwardBackwardRequest:
+    """Return the request in a `ForwardBackwardRequest` message.
 
     Raises:
         MalformedBody: The bytes are not this message.
-        WrongShape: A tensor does not match its dtype or shape.
+        WrongShape: A tensor does not match its dtype or shape, or no model is named.
     """
     message = message_class("ForwardBackwardRequest")()
     try:
         message.ParseFromString(body)
     except DecodeError as error:
         raise MalformedBody("the body is not a valid protobuf ForwardBackwardRequest") from error
+    if not message.model_id:
+        raise WrongShape("`model_id` is missing")
     config: dict[str, float | str] = dict(message.loss_fn_config)
     for name, value in message.loss_fn_config_v2.items():
         config[name] = value.text if value.WhichOneof("value") == "text" else value.number
-    return {
-        "model_id": message.model_id,
+    return ForwardBackwardRequest(
+        model_id=message.model_id,
         # A number that is not set reads as 0, which no client gives to an operation.
-        "seq_id": message.seq_id or None,
-        "forward_only": message.forward_only,
-        "forward_backward_input": {
-            "data": tuple(_datum(index, datum) for index, datum in enumerate(message.data)),
-            "loss_fn": message.loss_fn,
-            "loss_fn_config": config or None,
-        },
-    }
+        seq_id=message.seq_id or None,
+        forward_only=message.forward_only,
+        forward_backward_input=LossInput(
+            data=tuple(_datum(index, datum) for index, datum in enumerate(message.data)),
+            loss_fn=message.loss_fn,
+            loss_fn_config=config or None,
+        ),
+    )
 
 
-def _datum(index: int, datum: Any) -> dict[str, Any]:
+def _datum(index: int, datum: Any) -> Datum:
     place = f"data.{index}"
-    return {
-        "model_input": {"chunks": tuple(_chunk(place, chunk) for chunk in datum.model_input)},
-        "loss_fn_inputs": {
+    return Datum(
+        model_input=ModelInput(chunks=tuple(_chunk(place, chunk) for chunk in datum.model_input)),
+        loss_fn_inputs={
             name: _tensor(f"{place}.loss_fn_inputs.{name}", tensor)
             for name, tensor in datum.loss_fn_inputs.items()
         },
-    }
+    )
 
 
-def _chunk(place: str, chunk: Any) -> dict[str, Any]:
+def _chunk(place: str, chunk: Any) -> Chunk:
     kind = chunk.WhichOneof("value") or "empty"
     if kind != "encoded_text":
-        return {"type": kind}
+        return Chunk(type=kind)
     tokens = _unpack(f"{place}.model_input", chunk.encoded_text.tokens, "<i4")
-    return {"type": kind, "tokens": tokens.astype(np.int64)}
+    return Chunk(type=kind, tokens=tokens.astype(np.int64))
 
 
 def _tensor(place: str, tensor: Any) -> Array:
     dtype = _DTYPES.get(tensor.dtype)
     if dtype is None:
         raise WrongShape(f"`{place}`: dtype {tensor.dtype} is not float32, int64 or int32")
-    shape = tuple(tensor.shape) or None
     try:
+        shape = shape_of(tuple(tensor.shape) or None)
         if tensor.WhichOneof("value") == "sparse_csr":
             stored = tensor.sparse_csr
             array = dense_from_csr(
@@ -277,6 +284,7 @@ def _encode_sample(result: SampleResponse) -> bytes:
     if result.prompt_logprobs is not None:
         values = [np.nan if logp is None else logp for logp in result.prompt_logprobs]
         message.prompt_logprobs = np.asarray(values, dtype="<f4").tobytes()
+    message.prompt_cache_hit_tokens = result.prompt_cache_hit_tokens
     if result.topk_prompt_logprobs is not None:
         _set_topk(message.topk_prompt_logprobs, result.topk_prompt_logprobs)
     return bytes(message.SerializeToString())

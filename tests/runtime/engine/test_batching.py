@@ -1,12 +1,13 @@
-"""Datums to passes and back."""
+"""Datums of several models to one pass and back."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
-from mint_runtime.engine.batching import collate, group_datums, split_outputs
+from mint_runtime.engine.batching import pack, split_rows
 from mint_runtime.engine.validation import CheckedDatum
+
+CPU = torch.device("cpu")
 
 
 def checked(length, num_targets=1, **values):
@@ -21,51 +22,43 @@ def checked(length, num_targets=1, **values):
     )
 
 
-@pytest.mark.parametrize("max_tokens", [1, 7, 20, 1000])
-def test_every_datum_is_in_exactly_one_pass(max_tokens):
-    data = [checked(length) for length in (5, 1, 9, 3, 3, 12)]
+def test_sequences_follow_each_other_without_padding_and_positions_restart():
+    data = [checked(3, weights=0.5), checked(2, weights=2.0)]
 
-    groups = group_datums(data, max_tokens=max_tokens)
+    packed = pack([(data, [0, 1])], CPU)
 
-    assert sorted(index for group in groups for index in group) == list(range(6))
-
-
-def test_passes_respect_the_budget_padding_included():
-    data = [checked(length) for length in (5, 1, 9, 3, 3, 12)]
-
-    groups = group_datums(data, max_tokens=20)
-
-    sizes = [len(group) * max(len(data[index].tokens_T) for index in group) for group in groups]
-    assert max(sizes) <= 20
-    assert len(groups) == 3
+    assert packed.lengths == (2, 3)
+    assert packed.tokens_N.tolist() == [0, 1, 0, 1, 2]
+    assert packed.position_N.tolist() == [0, 1, 0, 1, 2]
+    assert packed.target_NK[:, 0].tolist() == [0, 1, 0, 1, 2]
+    (share,) = packed.shares
+    assert share.indices == (1, 0)
+    assert share.datum_n.tolist() == [0, 0, 1, 1, 1]
+    assert share.values["weights"][:, 0].tolist() == [2.0, 2.0, 0.5, 0.5, 0.5]
 
 
-def test_a_datum_longer_than_the_budget_goes_alone():
-    assert group_datums([checked(50), checked(2)], max_tokens=10) == [(1,), (0,)]
+def test_rows_of_a_model_are_neighbors_and_only_chosen_datums_take_part():
+    first = [checked(4), checked(9), checked(2)]
+    second = [checked(3)]
+
+    packed = pack([(first, [0, 2]), (second, [0])], CPU)
+
+    assert [(share.start, share.end) for share in packed.shares] == [(0, 6), (6, 9)]
+    assert packed.lengths == (2, 4, 3)
 
 
-def test_datums_with_other_inputs_or_widths_do_not_share_a_pass():
-    data = [checked(4), checked(4, weights=1.0), checked(4, 3), checked(4)]
+def test_models_with_more_targets_widen_the_pass_but_not_the_shares_of_others():
+    packed = pack([([checked(2)], [0]), ([checked(2, 3)], [0])], CPU)
 
-    assert sorted(group_datums(data, max_tokens=100)) == [(0, 3), (1,), (2,)]
-
-
-def test_padding_is_dropped_and_the_rest_kept_in_order():
-    data = [checked(2, weights=0.5), checked(4, weights=2.0)]
-
-    batch = collate(data, (0, 1), torch.device("cpu"))
-
-    assert batch.tokens_BT.tolist() == [[0, 1, 0, 0], [0, 1, 2, 3]]
-    assert batch.tokens_BT.flatten()[batch.position_N].tolist() == [0, 1, 0, 1, 2, 3]
-    assert batch.datum_N.tolist() == [0, 0, 1, 1, 1, 1]
-    assert batch.target_NK[:, 0].tolist() == [0, 1, 0, 1, 2, 3]
-    assert batch.values["weights"][:, 0].tolist() == [0.5, 0.5, 2.0, 2.0, 2.0, 2.0]
+    assert packed.target_NK.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 2], [3, 4, 5]]
+    assert [share.num_targets for share in packed.shares] == [1, 3]
 
 
-def test_outputs_find_their_datum():
+def test_outputs_find_their_datum_in_the_shape_of_its_targets():
     data = [checked(3), checked(1), checked(2)]
+    (share,) = pack([(data, [0, 1, 2])], CPU).shares
 
-    parts = split_outputs(torch.arange(6.0)[:, None], data, (1, 2, 0))
+    parts = split_rows(np.arange(6, dtype=np.float32)[:, None], share)
 
     assert {index: part.tolist() for index, part in parts.items()} == {
         1: [0.0],

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mint_runtime.engine.checkpoints import load_model, save_model
-from mint_runtime.engine.training import optim_step, train_step
+from mint_runtime.engine.checkpoints import read_model, save_model
+from mint_runtime.engine.training import optim_step
 from mint_runtime.errors import ServerFault, UserError
-from support.tiny import datum, gradient, load, optim, step, trained
+from support.tiny import datum, gradient, load, optim, step, train_step, trained
 
 DATA = tuple(datum(length, seed) for seed, length in enumerate((12, 30, 7)))
 
@@ -59,7 +59,7 @@ def test_training_continues_exactly_after_loading_with_the_optimizer(base, tmp_p
     expected = run(original, 3)
     resumed = trained(base, seed=99)
 
-    load_model(resumed, tmp_path / "c", with_optimizer=True)
+    resumed.replace(*read_model(resumed, tmp_path / "c", with_optimizer=True))
 
     assert resumed.optimizer.num_steps == 2
     assert run(resumed, 3) == expected
@@ -71,7 +71,7 @@ def test_loading_without_the_optimizer_starts_a_fresh_one(base, tmp_path):
     resumed = trained(base, seed=99)
     run(resumed)
 
-    load_model(resumed, tmp_path / "c", with_optimizer=False)
+    resumed.replace(*read_model(resumed, tmp_path / "c", with_optimizer=False))
 
     assert resumed.optimizer.num_steps == 0
     assert resumed.optimizer.moments() == {}
@@ -85,9 +85,9 @@ def test_loading_forgets_the_accumulated_gradient(base, tmp_path):
     model = saved(base, tmp_path / "c")
     train_step(model, step(*DATA))
 
-    load_model(model, tmp_path / "c", with_optimizer=True)
+    model.replace(*read_model(model, tmp_path / "c", with_optimizer=True))
 
-    assert not model.has_gradient
+    assert model.gradient is None
 
 
 def test_saving_keeps_the_accumulated_gradient(base, tmp_path):
@@ -105,7 +105,7 @@ def test_model_saved_before_its_first_step_can_be_resumed(base, tmp_path):
     save_model(trained(base), tmp_path / "c", with_optimizer=True)
     model = trained(base, seed=5)
 
-    load_model(model, tmp_path / "c", with_optimizer=True)
+    model.replace(*read_model(model, tmp_path / "c", with_optimizer=True))
 
     assert run(model, 2) == run(trained(base), 2)
 
@@ -189,7 +189,7 @@ def assert_refused(model, directory, sentence, with_optimizer=False):
     run(model)
     before, optimizer = weights(model), model.optimizer
     with pytest.raises(UserError, match=sentence):
-        load_model(model, directory, with_optimizer=with_optimizer)
+        model.replace(*read_model(model, directory, with_optimizer=with_optimizer))
     assert all(map(torch.equal, before, weights(model)))
     assert model.optimizer is optimizer
 
@@ -236,7 +236,7 @@ def test_alpha_comes_from_the_folder(base, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": 7}))
     model = trained(base)
 
-    load_model(model, tmp_path / "c", with_optimizer=False)
+    model.replace(*read_model(model, tmp_path / "c", with_optimizer=False))
 
     assert model.adapter.alpha == 7.0
 
@@ -245,7 +245,7 @@ def test_loaded_adapter_gives_the_saved_log_probabilities(base, tmp_path):
     original = saved(base, tmp_path / "c")
     model = trained(base, seed=42)
 
-    load_model(model, Path(tmp_path / "c"), with_optimizer=False)
+    model.replace(*read_model(model, Path(tmp_path / "c"), with_optimizer=False))
 
     expected = train_step(original, step(*DATA, backward=False)).outputs
     found = train_step(model, step(*DATA, backward=False)).outputs

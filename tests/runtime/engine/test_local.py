@@ -166,8 +166,9 @@ def test_saved_adapter_opens_as_a_sampler_equal_to_the_snapshot(engine, tmp_path
         optim(),
         SnapshotSampler(model_id="m", sampler_id="s"),
         SaveAdapter(model_id="m", directory=tmp_path / "c", with_optimizer=False),
-        OpenSampler(sampler_id="opened", base_model="tiny", directory=tmp_path / "c"),
     )
+
+    do(engine, OpenSampler(sampler_id="opened", base_model="tiny", directory=tmp_path / "c"))
 
     assert np.array_equal(logprobs(engine, "opened"), logprobs(engine))
 

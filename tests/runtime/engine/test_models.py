@@ -8,7 +8,7 @@ import pytest
 import torch
 from mint_runtime.engine.commands import CreateModel, LoraSpec
 from mint_runtime.errors import NotFound, UserError
-from mint_runtime.model.lora import LORA_ALPHA
+from mint_runtime.model.adapter import LORA_ALPHA
 from mint_runtime.model.peft_files import write_adapter
 from support.tiny import table, trained
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 from mint_runtime.engine.commands import Sample
 from mint_runtime.engine.models import Sampler
-from mint_runtime.engine.sampling import sample
+from mint_runtime.engine.sampling import make_request
 from mint_runtime.errors import UserError
 from mint_runtime.model.load import BaseModel
+from mint_runtime.sampler.schedule import Scheduler
+from support.sampling import adapter, finish, limits
 from support.tiny import VOCAB_SIZE
 
 PROMPT = np.arange(5, 25)
@@ -16,7 +20,21 @@ PROMPT = np.arange(5, 25)
 
 def draw(base: BaseModel, tokens=PROMPT, **changes):
     command = Sample(sampler_id="s", tokens=tokens, **{"max_tokens": 16, "seed": 0, **changes})
-    return sample(Sampler(base=base, adapter=None), command)
+    (result,) = answers(base, [(Sampler(base=base, adapter=None), command)])
+    return result
+
+
+def answers(base, asked):
+    """Return the results of (sampler, command) pairs that run together."""
+    scheduler = Scheduler(base, limits(cache_bytes=2**26))
+    futures = []
+    for sampler, command in asked:
+        future = Future()
+        future.set_running_or_notify_cancel()
+        scheduler.add(make_request(sampler, command, future))
+        futures.append(future)
+    finish(scheduler)
+    return [future.result(timeout=0) for future in futures]
 
 
 def free_tokens(base, **changes):
@@ -117,6 +135,39 @@ def test_arrays_have_the_promised_types(base):
     (sequence,) = draw(base).sequences
 
     assert (sequence.tokens.dtype, sequence.logprobs.dtype) == (np.int64, np.float32)
+
+
+def test_listener_is_told_each_token_before_the_result(base):
+    heard = []
+
+    result = draw(base, num_samples=2, max_tokens=3, stop_tokens=(), listener=heard.append)
+
+    assert [[new.token for new in heard if new.sequence == index] for index in range(2)] == [
+        sequence.tokens.tolist() for sequence in result.sequences
+    ]
+    assert [new.stop_reason for new in heard if new.sequence == 1] == [None, None, "length"]
+
+
+def test_samplers_run_side_by_side_each_with_its_own_weights(base):
+    samplers = [Sampler(base=base, adapter=each) for each in (None, adapter(base, 1))]
+    command = Sample(sampler_id="s", tokens=PROMPT, max_tokens=8, temperature=0.0, stop_tokens=())
+    alone = [answers(base, [(sampler, command)])[0] for sampler in samplers]
+
+    together = answers(base, [(sampler, command) for sampler in samplers])
+
+    found = [result.sequences[0].tokens.tolist() for result in together]
+    assert found == [result.sequences[0].tokens.tolist() for result in alone]
+    assert found[0] != found[1]
+
+
+def test_cached_tokens_of_the_prompt_are_reported(base):
+    command = Sample(sampler_id="s", tokens=PROMPT, max_tokens=1)
+    sampler = Sampler(base=base, adapter=None)
+
+    first, second = answers(base, [(sampler, command)] * 2)
+
+    # All whole pages of 4 before the last token.
+    assert (first.prompt_cache_hit_tokens, second.prompt_cache_hit_tokens) == (0, 16)
 
 
 @pytest.mark.parametrize(

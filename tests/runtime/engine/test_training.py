@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from mint_runtime.engine import training
-from mint_runtime.engine.batching import group_datums
 from mint_runtime.engine.commands import Datum, TrainStep
 from mint_runtime.engine.models import TrainedModel
-from mint_runtime.engine.training import optim_step, train_step
+from mint_runtime.engine.training import optim_step
 from mint_runtime.errors import UserError
 from mint_runtime.model.peft_files import write_adapter
 from peft import PeftModel
@@ -20,6 +18,7 @@ from support.tiny import (
     gradient,
     optim,
     step,
+    train_step,
     trained,
     worst_error,
 )
@@ -138,12 +137,11 @@ def test_log_probabilities_do_not_depend_on_the_rest_of_the_batch(model, data):
         np.testing.assert_allclose(one["logprobs"], all_["logprobs"], atol=ATOL, rtol=0)
 
 
-def test_results_do_not_depend_on_how_datums_share_passes(base, data, monkeypatch):
+def test_results_do_not_depend_on_how_datums_share_passes(base, data):
     wide, narrow = trained(base), trained(base)
     expected = train_step(wide, step(*data))
-    monkeypatch.setattr(training, "group_datums", lambda d: group_datums(d, max_tokens=1))
 
-    found = train_step(narrow, step(*data))
+    found = train_step(narrow, step(*data), max_rows=1)
 
     assert found.metrics["loss:sum"] == pytest.approx(expected.metrics["loss:sum"], rel=RTOL)
     assert worst_error(gradient(narrow), gradient(wide)) < RTOL
@@ -257,10 +255,9 @@ def test_on_policy_losses_have_the_gradient_of_advantage_weighted_cross_entropy(
     assert result.metrics["ratio:sum"] == pytest.approx(16.0, rel=RTOL)
 
 
-def test_failed_step_leaves_the_gradient_as_it_was(model, data, monkeypatch):
+def test_failed_step_leaves_the_gradient_as_it_was(model, data):
     train_step(model, step(*data))
     before = gradient(model)
-    monkeypatch.setattr(training, "group_datums", lambda d: group_datums(d, max_tokens=1))
     ratio = Datum(
         tokens=np.array([1, 2]),
         inputs={
@@ -275,7 +272,7 @@ def test_failed_step_leaves_the_gradient_as_it_was(model, data, monkeypatch):
 
     # The shorter datum is computed first and succeeds; its gradient must not stay behind.
     with pytest.raises(UserError, match="datum 1: the loss is not finite"):
-        train_step(model, step(fine, ratio, loss_fn="importance_sampling"))
+        train_step(model, step(fine, ratio, loss_fn="importance_sampling"), max_rows=1)
 
     after = gradient(model)
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -287,7 +284,7 @@ def test_gradient_that_overflows_is_refused(model):
     with pytest.raises(UserError, match="not finite"):
         train_step(model, step(item))
 
-    assert not model.has_gradient
+    assert model.gradient is None
 
 
 def test_unknown_loss_and_config_are_refused_before_anything_else(model):
@@ -321,5 +318,5 @@ def test_optimizer_numbers_out_of_range_are_named_and_keep_the_gradient(model, d
     with pytest.raises(UserError, match=f"`{name}` is {value}"):
         optim_step(model, optim(**{name: value}))
 
-    assert model.has_gradient
+    assert model.gradient is not None
     assert model.optimizer.num_steps == 0

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mint_runtime.engine.commands import Datum
-from mint_runtime.engine.training import train_step
 from mint_runtime.errors import UserError
-from support.tiny import VOCAB_SIZE, datum, step, trained
+from support.tiny import VOCAB_SIZE, datum, step, train_step, trained
 
 GOOD = datum(4, 0)
 RL = {
@@ -62,7 +61,7 @@ def test_broken_datum_is_named_with_field_and_value(base, broken, sentence):
     with pytest.raises(UserError, match=f"datum 1: {sentence}"):
         train_step(model, step(GOOD, broken))
 
-    assert not model.has_gradient
+    assert model.gradient is None
 
 
 @pytest.mark.parametrize("missing", ["logprobs", "advantages"])

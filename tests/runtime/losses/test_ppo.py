@@ -70,3 +70,31 @@ def test_huge_ratio_with_positive_advantage_is_bounded():
 
     assert loss.item() == pytest.approx(-1.2, abs=TOLERANCE)
     assert gradient_of(loss, inputs) == [0.0]
+
+
+def test_thresholds_of_the_datum_win_target_by_target():
+    inputs = loss_inputs(
+        [math.log(5.0), math.log(5.0), math.log(0.1)],
+        logprobs=[0.0, 0.0, 0.0],
+        advantages=[1.0, 1.0, -1.0],
+        clip_low_threshold=[0.5, 0.5, 0.5],
+        clip_high_threshold=[2.0, 9.0, 2.0],
+    )
+
+    loss = ppo(inputs, LOSS.config).loss_NK
+
+    assert loss[:, 0].tolist() == pytest.approx([-2.0, -5.0, 0.5], abs=TOLERANCE)
+    assert gradient_of(loss, inputs) == pytest.approx([0.0, -5.0, 0.0], abs=TOLERANCE)
+
+
+def test_one_threshold_of_the_datum_leaves_the_other_to_the_config():
+    inputs = loss_inputs(
+        [math.log(5.0), math.log(0.1)],
+        logprobs=[0.0, 0.0],
+        advantages=[1.0, -1.0],
+        clip_high_threshold=[2.0, 2.0],
+    )
+
+    loss = ppo(inputs, LOSS.config).loss_NK
+
+    assert loss[:, 0].tolist() == pytest.approx([-2.0, 0.8], abs=TOLERANCE)

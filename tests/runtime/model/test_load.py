@@ -8,10 +8,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from mint_runtime.engine.training import train_step
 from mint_runtime.errors import UserError
 from mint_runtime.model.load import load_base_model
-from support.tiny import VOCAB_SIZE, build_small, datum, gradient, load, step, trained
+from support.tiny import (
+    VOCAB_SIZE,
+    build_small,
+    datum,
+    gradient,
+    load,
+    logits,
+    step,
+    train_step,
+    trained,
+)
 from transformers import AutoModelForCausalLM, Gemma2Config
 
 
@@ -28,8 +37,9 @@ def test_wrapped_model_computes_what_transformers_computes(base, tiny_directory)
     plain = AutoModelForCausalLM.from_pretrained(tiny_directory, dtype=torch.float32).eval()
 
     with torch.no_grad():
-        expected, found = plain(tokens).logits, base.unembed(base.hidden(tokens))
+        expected = plain(tokens).logits[0]
 
+    found = logits(base, tokens[0])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)  # same kernels, other shapes
 
 
@@ -69,7 +79,21 @@ def test_code_in_the_model_folder_does_not_run(tmp_path, tiny_directory):
     assert not witness.exists()
 
 
-def test_model_that_bends_its_logits_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("capped", "sentence"),
+    [
+        (
+            {"attn_logit_softcapping": None, "final_logit_softcapping": 0.1},
+            "changes its logits after the output layer",
+        ),
+        (
+            {"attn_logit_softcapping": 50.0, "final_logit_softcapping": None},
+            "its attention is not plain causal attention",
+        ),
+    ],
+    ids=["logits", "attention"],
+)
+def test_model_that_caps_what_it_computes_is_refused(tmp_path, capped, sentence):
     config = Gemma2Config(
         vocab_size=64,
         hidden_size=32,
@@ -78,12 +102,12 @@ def test_model_that_bends_its_logits_is_refused(tmp_path):
         num_attention_heads=1,
         num_key_value_heads=1,
         head_dim=32,
-        final_logit_softcapping=0.1,
+        **capped,
     )
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
 
-    with pytest.raises(UserError, match="changes its logits after the output layer"):
+    with pytest.raises(UserError, match=sentence):
         load(tmp_path)
 
 

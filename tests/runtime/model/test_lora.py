@@ -6,10 +6,13 @@ import math
 
 import pytest
 import torch
-from mint_runtime.model.lora import LORA_ALPHA, Adapter, LoraLinear, activate, new_adapter
+from mint_runtime.model.adapter import LORA_ALPHA, Adapter, new_adapter
+from mint_runtime.model.attention import CausalPlan
+from mint_runtime.model.lora import LoraContext, LoraLinear, LoraPlan, LoraRows
 from support.tiny import load, shake
+from support.tiny import logits as logits_of
 
-TOKENS = torch.tensor([[1, 2, 3, 4]])
+TOKENS = torch.tensor([1, 2, 3, 4])
 GROUPS = frozenset({"attn", "mlp", "unembed"})
 
 
@@ -18,8 +21,11 @@ def adapter_for(base, seed=0, groups=GROUPS, rank=4):
 
 
 def logits(base, adapter):
-    with torch.no_grad(), base.use(adapter):
-        return base.unembed(base.hidden(TOKENS))
+    return logits_of(base, TOKENS, adapter)
+
+
+def hidden(base):
+    return base.hidden(TOKENS, torch.arange(4), CausalPlan((4,), base.device))
 
 
 def test_layers_of_attention_mlp_and_output_are_wrapped(base):
@@ -45,21 +51,144 @@ def test_fresh_adapter_changes_nothing(base):
     assert torch.equal(logits(base, adapter_for(base)), logits(base, None))
 
 
+def lone_layer(num_inputs=3, num_outputs=2):
+    linear = torch.nn.Linear(num_inputs, num_outputs).requires_grad_(False)
+    return LoraLinear(linear, name="layer", group="mlp", context=LoraContext())
+
+
 def test_update_is_scaled_by_alpha_over_rank():
-    layer = LoraLinear(torch.nn.Linear(3, 2), "mlp")
+    layer = lone_layer()
     adapter = new_adapter({"layer": layer}, rank=4, groups=GROUPS, seed=0)
     shake(adapter)
     pair, x = adapter.pairs["layer"], torch.randn(5, 3)
 
-    with activate({"layer": layer}, adapter):
+    with layer.context.under(LoraPlan.whole(adapter, 5)):
         found = layer(x)
 
     expected = layer.base(x) + (LORA_ALPHA / 4) * x @ pair.a_RI.T @ pair.b_OR.T
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)  # rounding of three products
 
 
+def test_adapters_of_different_rank_and_scaling_share_a_pass_and_get_their_own_gradient():
+    layer = lone_layer()
+    adapters = [
+        new_adapter({"layer": layer}, rank=rank, groups=GROUPS, seed=rank) for rank in (2, 5)
+    ]
+    shake(adapters[0], 0), shake(adapters[1], 1)
+    gradients = [adapter.zero_gradient() for adapter in adapters]
+    x = torch.randn(9, 3, requires_grad=True)
+    # Rows 4 and 5 use no adapter.
+    ranges = [(0, 4), (6, 9)]
+    plan = LoraPlan(
+        [
+            LoraRows(start=start, end=end, adapter=adapter, gradient=gradient)
+            for (start, end), adapter, gradient in zip(ranges, adapters, gradients, strict=True)
+        ]
+    )
+    weights = torch.randn(9, 2)
+
+    with layer.context.under(plan):
+        (layer(x) * weights).sum().backward()
+
+    plain = x.detach().clone().requires_grad_()
+    flats = [adapter.flat_P.clone().requires_grad_() for adapter in adapters]
+    y = layer.base(plain)
+    total = (y * weights).sum()
+    for (start, end), adapter, flat in zip(ranges, adapters, flats, strict=True):
+        pair = adapter.views(flat)["layer"]
+        update = adapter.scaling * plain[start:end] @ pair.a_RI.T @ pair.b_OR.T
+        total = total + (update * weights[start:end]).sum()
+    total.backward()
+    torch.testing.assert_close(x.grad, plain.grad, rtol=1e-5, atol=1e-6)
+    for gradient, flat in zip(gradients, flats, strict=True):
+        torch.testing.assert_close(gradient.flat_P, flat.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_parts", [2, 3, 7], ids=["one by one", "together", "many"])
+def test_parts_of_one_size_are_computed_like_single_ones(num_parts):
+    layer = lone_layer(6, 5)
+    adapters = [
+        new_adapter({"layer": layer}, rank=2, groups=GROUPS, seed=i) for i in range(num_parts)
+    ]
+    for seed, adapter in enumerate(adapters):
+        shake(adapter, seed)
+    x = torch.randn(4 * num_parts, 6, requires_grad=True)
+    weights = torch.randn(4 * num_parts, 5)
+
+    def compute(plan_rows):
+        gradients = [adapter.zero_gradient() for adapter in adapters]
+        x.grad = None
+        for rows in plan_rows:
+            plan = LoraPlan(
+                [
+                    LoraRows(
+                        start=4 * number - 4 * rows[0],
+                        end=4 * number + 4 - 4 * rows[0],
+                        adapter=adapters[number],
+                        gradient=gradients[number],
+                    )
+                    for number in rows
+                ]
+            )
+            part = slice(4 * rows[0], 4 * rows[-1] + 4)
+            with layer.context.under(plan):
+                (layer(x[part]) * weights[part]).sum().backward()
+        return x.grad, torch.cat([gradient.flat_P for gradient in gradients])
+
+    found = compute([range(num_parts)])
+    expected = compute([[number] for number in range(num_parts)])
+
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_of_two_passes_add_up():
+    layer = lone_layer()
+    adapter = new_adapter({"layer": layer}, rank=2, groups=GROUPS, seed=0)
+    shake(adapter)
+    once, twice = adapter.zero_gradient(), adapter.zero_gradient()
+    x = torch.randn(4, 3, requires_grad=True)
+    for gradient in (once, twice, twice):
+        with layer.context.under(LoraPlan.whole(adapter, 4, gradient)):
+            layer(x).sum().backward()
+
+    torch.testing.assert_close(twice.flat_P, 2 * once.flat_P)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [(0, 9, [(0, 4), (6, 9)]), (2, 7, [(0, 2), (4, 5)]), (4, 6, []), (8, 9, [(0, 1)])],
+)
+def test_narrowed_plan_counts_from_its_first_row(base, start, end, expected):
+    adapter = adapter_for(base)
+    plan = LoraPlan([LoraRows(start=s, end=e, adapter=adapter) for s, e in ((0, 4), (6, 9))])
+
+    found = [(rows.start, rows.end) for rows in plan.narrow(start, end).rows]
+
+    assert found == expected
+
+
+def test_selected_rows_keep_their_adapter(base):
+    adapter = adapter_for(base)
+    plan = LoraPlan([LoraRows(start=s, end=e, adapter=adapter) for s, e in ((0, 4), (6, 9))])
+
+    found = plan.select(torch.tensor([1, 3, 5, 8]))
+
+    assert [(rows.start, rows.end) for rows in found.rows] == [(0, 2), (3, 4)]
+
+
 def test_rank_stabilized_scaling_divides_by_the_root_of_the_rank():
-    assert Adapter(rank=4, alpha=8.0, pairs={}, use_rslora=True).scaling == 4.0
+    matrices = {"layer": (torch.zeros(4, 3), torch.zeros(2, 4))}
+
+    assert Adapter.of(matrices, rank=4, alpha=8.0, use_rslora=True).scaling == 4.0
+
+
+def test_matrices_are_views_of_the_flat_buffer(base):
+    adapter = adapter_for(base)
+
+    adapter.flat_P.fill_(7.0)
+
+    assert all((tensor == 7.0).all() for tensor in adapter.parameters())
+    assert sum(tensor.numel() for tensor in adapter.parameters()) == adapter.flat_P.numel()
 
 
 def test_start_is_uniform_within_one_over_root_of_inputs_and_zero(base):
@@ -124,10 +253,11 @@ def test_adapter_is_put_away_after_an_error(base):
     plain, adapter = logits(base, None), adapter_for(base)
     shake(adapter)
 
-    with pytest.raises(RuntimeError, match="boom"), base.use(adapter):
+    with pytest.raises(RuntimeError, match="boom"), base.under(LoraPlan.whole(adapter, 4)):
         raise RuntimeError("boom")
 
-    assert torch.equal(base.unembed(base.hidden(TOKENS)), plain)
+    with torch.no_grad():
+        assert torch.equal(base.unembed(hidden(base)), plain)
 
 
 def test_output_adapter_of_a_tied_model_leaves_the_embedding_alone(base):
@@ -135,23 +265,25 @@ def test_output_adapter_of_a_tied_model_leaves_the_embedding_alone(base):
     adapter = adapter_for(base, groups=frozenset({"unembed"}))
     shake(adapter)
     with torch.no_grad():
-        plain = base.hidden(TOKENS)
-        with base.use(adapter):
-            adapted = base.hidden(TOKENS)
+        plain = hidden(base)
+        with base.under(LoraPlan.whole(adapter, 4)):
+            adapted = hidden(base)
 
     assert torch.equal(adapted, plain)
     assert not torch.equal(logits(base, adapter), logits(base, None))
 
 
-def test_gradients_reach_the_adapter_only(base):
+def test_gradients_reach_every_matrix_of_the_adapter_and_nothing_else(base):
     adapter = adapter_for(base)
     shake(adapter)
+    gradient = adapter.zero_gradient()
 
-    with base.use(adapter):
-        base.unembed(base.hidden(TOKENS)).square().sum().backward()
+    with base.under(LoraPlan.whole(adapter, 4, gradient)):
+        base.unembed(hidden(base)).square().sum().backward()
 
-    assert all(tensor.grad is not None for tensor in adapter.parameters())
+    assert all(pair.a_RI.any() and pair.b_OR.any() for pair in gradient.pairs.values())
     assert not any(parameter.requires_grad for parameter in base.network.parameters())
+    assert all(parameter.grad is None for parameter in base.network.parameters())
 
 
 def test_frozen_copy_does_not_follow_the_original(base):
@@ -162,7 +294,6 @@ def test_frozen_copy_does_not_follow_the_original(base):
     shake(adapter)
 
     assert torch.equal(logits(base, copy), before)
-    assert not any(tensor.requires_grad for tensor in copy.parameters())
 
 
 def test_same_seed_gives_the_same_matrices_on_another_copy_of_the_model(base, tiny_directory):

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 import pytest
 from mint_runtime.observe.log import LogFormat, configure
 
-FACTS = {"op": "forward_backward", "id": "s:train:0", "datums": 8, "loss": 1.23456789}
+FACTS = {
+    "op": "forward_backward",
+    "model": "sess-0123456789abcdef:train:0",
+    "session": "sess-0123456789abcdef",
+    "datums": 8,
+    "loss": 1.23456789,
+    "wait": None,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +40,8 @@ def logged(format_: LogFormat, write: object) -> str:
 
 def test_a_step_is_one_readable_line() -> None:
     line = logged(LogFormat.TEXT, lambda log: log.info("forward_backward", extra={"facts": FACTS}))
-    assert line.endswith(" forward_backward id=s:train:0 datums=8 loss=1.23457\n")
+    words = "model=train:0 session=sess-01234567 datums=8 loss=1.23457"
+    assert line.endswith(f" forward_backward {words}\n")
 
 
 def test_a_step_is_one_json_object_with_unrounded_numbers() -> None:
@@ -41,6 +49,29 @@ def test_a_step_is_one_json_object_with_unrounded_numbers() -> None:
     entry = json.loads(line)
     assert {name: entry[name] for name in FACTS} == FACTS
     assert (entry["level"], entry["message"]) == ("info", "forward_backward")
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ("two words", '"two words"'),
+        ('a"b', '"a\\"b"'),
+        ("a=b", '"a=b"'),
+        ("", '""'),
+        ("one\n12:00:00 forged", '"one\\n12:00:00 forged"'),
+        ("\x1b[31mred", '"\\u001b[31mred"'),
+        ("naïve", "naïve"),
+    ],
+)
+def test_a_value_that_is_no_word_is_quoted_and_stays_on_its_line(value: str, word: str) -> None:
+    line = logged(LogFormat.TEXT, lambda log: log.info("save", extra={"facts": {"path": value}}))
+    assert line.endswith(f" save path={word}\n")
+
+
+def test_a_loss_that_is_no_number_is_still_json() -> None:
+    facts = {"loss": float("nan")}
+    line = logged(LogFormat.JSON, lambda log: log.info("forward", extra={"facts": facts}))
+    assert json.loads(line, parse_constant=pytest.fail)["loss"] == "nan"
 
 
 @pytest.mark.parametrize("format_", list(LogFormat))

@@ -64,7 +64,7 @@ def test_a_token_of_another_server_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_endpoint_but_the_public_ones_refuses_a_wrong_key(tmp_path: Path) -> None:
-    public = {"/health", "/api/v1/healthz"}
+    public = {"/", "/health", "/api/v1/healthz"}
     with running_api(tmp_path, api_key="sk-right") as api:
         answers = {
             route.path: api.http.request(route.method, route.path, json={}).status_code
@@ -79,11 +79,12 @@ def test_the_refusal_says_what_to_do(tmp_path: Path) -> None:
         assert "MINT_API_KEY" in api.post("get_info", 401, model_id="m")["detail"]
 
 
-def test_a_token_has_the_times_that_clients_read() -> None:
+def test_a_token_has_the_claims_that_clients_read() -> None:
     middle = Keys(None, SECRET).issue().split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
     # Clients of 0.22 renew in a tight loop when the end is nearer than five minutes.
     assert claims["exp"] - claims["iat"] > 24 * 3600
+    assert {"sub", "org_id", "email"} <= claims.keys()
 
 
 def test_an_expired_token_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

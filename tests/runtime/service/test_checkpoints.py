@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import shutil
+import sqlite3
 import tarfile
 import time
 from pathlib import Path
@@ -278,3 +281,76 @@ def test_a_model_that_was_never_saved_says_so_after_a_restart(tmp_path: Path) ->
         model = before.model()
     with running_api(tmp_path) as after:
         assert "never saved" in after.post("get_info", 404, model_id=model)["detail"]
+
+
+@pytest.mark.parametrize("kind", ["save_weights", "save_weights_for_sampler"])
+def test_metadata_of_a_checkpoint_is_listed_with_it(api: Api, kind: str) -> None:
+    model = api.model()
+    api.save(model, "plain", kind)
+    api.save(model, "told", kind, user_metadata={"step": "7"})
+    listed = api.get("checkpoints")["checkpoints"]
+    assert {one["checkpoint_id"].split("/")[1]: one["user_metadata"] for one in listed} == {
+        "plain": None,
+        "told": {"step": "7"},
+    }
+
+
+def test_overwriting_replaces_the_metadata_as_a_whole(api: Api) -> None:
+    model = api.model()
+    api.save(model, "a", user_metadata={"step": "7", "note": "x"})
+    api.save(model, "a", overwrite=True, user_metadata={"step": "8"})
+    assert api.get("checkpoints")["checkpoints"][0]["user_metadata"] == {"step": "8"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"), [({"renderer_name": "qwen3"}, {"renderer_name": "qwen3"}), (None, {"a": "b"})]
+)
+def test_a_load_by_session_keeps_or_replaces_the_metadata_of_the_run(
+    api: Api, sent: dict[str, str] | None, read: dict[str, str]
+) -> None:
+    session = api.session()
+    fields = {"session_id": session, "model_seq_id": 0, "base_model": "org/base"}
+    created = api.post("create_model", **fields, user_metadata={"a": "b"})
+    path = api.save(api.result(created)["model_id"])["path"]
+    load = {"session_id": session, "model_seq_id": 1, "path": path, "user_metadata": sent}
+    api.result(api.post("load_weights", **load))
+    assert api.get(f"training_runs/{session}:train:1")["user_metadata"] == read
+
+
+def test_expired_files_and_rows_are_deleted_while_the_server_runs(tmp_path: Path, later) -> None:
+    with running_api(tmp_path, expiry_sweep_s=0.05) as api:
+        model = api.model()
+        kept = api.save(model, "kept")["path"]
+        gone = api.save(model, "gone", ttl_seconds=3600)["path"]
+        assert len(files(api)) == 2
+        later(3601)
+        deadline = time.monotonic() + 10
+        while len(files(api)) > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        failed = api.result(api.post("load_weights", model_id=model, path=gone))
+        assert "has expired" in failed["error"]
+        assert [one["tinker_path"] for one in api.get("checkpoints")["checkpoints"]] == [kept]
+
+
+def test_a_catalogue_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
+    with running_api(tmp_path) as before:
+        path = before.save(before.model())["path"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "catalogue.sqlite")) as db:
+        db.execute("ALTER TABLE checkpoints DROP COLUMN user_metadata")
+        db.execute("ALTER TABLE checkpoints DROP COLUMN shape")
+        db.execute("ALTER TABLE sessions DROP COLUMN display_name")
+        db.execute("PRAGMA user_version = 1")
+    with running_api(tmp_path) as after:
+        assert [one["tinker_path"] for one in after.get("checkpoints")["checkpoints"]] == [path]
+        assert after.post("weights_info", tinker_path=path)["lora_rank"] == 8
+
+
+def test_an_archive_of_files_that_have_gone_is_404(api: Api) -> None:
+    model = api.model()
+    api.save(model)
+    url = f"/api/v1/training_runs/{model}/checkpoints/weights/a/archive"
+    link = api.http.get(url, follow_redirects=False).headers["Location"]
+    shutil.rmtree(files(api)[0])
+    answer = api.http.get(link)
+    assert (answer.status_code, "deleted" in answer.json()["detail"]) == (404, True)

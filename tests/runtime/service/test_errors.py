@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mint_runtime import errors
 from mint_runtime.engine import commands as c
 from mint_runtime.service.call import error_response
 from mint_runtime.service.ordering import failure_of
 from mint_runtime.wire import errors as wire_errors
+from mint_runtime.wire.routes import ROUTES
 from support.service import Api, datum, running_api
 
 
@@ -92,6 +96,15 @@ def test_another_optimizer_is_refused_by_name(api: Api) -> None:
     assert "`dimuon` is not served" in refused["detail"]
 
 
+@pytest.mark.parametrize(("kind", "status"), [("dimuon", 400), ("adamw", 200)])
+def test_a_model_is_created_with_the_optimizer_that_is_served(
+    api: Api, kind: str, status: int
+) -> None:
+    fields = {"session_id": api.session(), "model_seq_id": 0, "base_model": "org/base"}
+    answer = api.post("create_model", status, **fields, optimizer_config={"type": kind})
+    assert status == 200 or "`dimuon` is not served" in answer["detail"]
+
+
 def test_a_base_model_that_is_not_served_is_404_with_those_that_are(api: Api) -> None:
     fields = {"session_id": api.session(), "model_seq_id": 0, "base_model": "org/bass"}
     detail = api.post("create_model", 404, **fields)["detail"]
@@ -107,7 +120,7 @@ def test_a_session_that_was_never_opened_is_404(api: Api) -> None:
     ("method", "path", "status"),
     [
         ("POST", "/api/v1/no_such_thing", 404),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/api/v1/create_model", 405),
         ("POST", "/api/v1/get_server_capabilities", 405),
     ],
@@ -161,3 +174,77 @@ def test_a_bug_elsewhere_is_500_without_details(api: Api, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("query", ["limit=x", "offset=-1", "limit=1.5"])
 def test_a_page_that_is_not_counted_in_numbers_is_422(api: Api, query: str) -> None:
     assert "has to be a count" in api.get(f"sessions?{query}", 422)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "words"),
+    [
+        ("POST", "save_weights_external", "external storage"),
+        ("GET", "training_runs/r/checkpoints/weights/a/external_weights_urls", "external storage"),
+        ("POST", "sessions/search", "searching sessions"),
+        ("GET", "sessions/s/trace_export", "trace"),
+        ("POST", "copy_weights", "copying weights"),
+        ("GET", "audit", "audit log"),
+        ("GET", "billing/usage/events", "billing"),
+        ("GET", "billing/usage/checkpoints/current", "billing"),
+        ("POST", "retrieve_futures", "several results"),
+        ("POST", "cancel_future", "cancelling"),
+        ("POST", "join_sampling_session", "joining"),
+        ("POST", "create_custom_loss", "custom loss"),
+    ],
+)
+def test_what_is_left_out_answers_404_with_its_name(
+    api: Api, method: str, path: str, words: str
+) -> None:
+    answer = api.http.request(method, f"/api/v1/{path}")
+    assert answer.status_code == 404
+    assert f"{words}" in answer.json()["detail"]
+    assert "is not served here" in answer.json()["detail"]
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary(max_size=300))
+def test_whatever_bytes_come_as_protobuf_are_answered_in_json(api: Api, body: bytes) -> None:
+    headers = {"Content-Type": "application/x-protobuf"}
+    answer = api.http.post("/api/v1/forward_backward", content=body, headers=headers)
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["detail"]
+
+
+JSON_ROUTES = sorted(
+    (route.path, route.method) for route in ROUTES if route.request and not route.openai
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """Yield one service for many requests that leave nothing behind."""
+    with running_api(tmp_path_factory.mktemp("shared")) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("path", "method"), JSON_ROUTES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff",
+        b"NaN",
+        b"{}",
+        b'{"tags": 7, "sdk_version": 7}',
+        b"[" * 100000,
+        b'{"a":' * 100000,
+    ],
+)
+def test_no_endpoint_fails_on_a_body_it_does_not_expect(
+    shared: Api, path: str, method: str, body: bytes
+) -> None:
+    answer = shared.http.request(method, path.replace("{", "").replace("}", ""), content=body)
+    if answer.status_code == 200:
+        assert body == b"{}"
+    else:
+        assert 400 <= answer.status_code < 500
+        assert answer.json()["detail"]

@@ -104,6 +104,39 @@ def test_a_result_is_encoded_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatc
     assert sorted(encoded) == [codec.JSON, codec.PROTOBUF]
 
 
+def test_a_fetched_result_is_kept_for_a_client_that_lost_it_and_not_as_long_as_others() -> None:
+    async def scenario() -> None:
+        futures = Futures(lifetime_s=60, refetch_s=0.0)
+        fetched, waiting = futures.open(), futures.open()
+        for request_id in (fetched, waiting):
+            futures.resolve(request_id, JsonResult())
+        assert await futures.wait(fetched, timeout_s=0) == JsonResult()
+        assert await futures.wait(fetched, timeout_s=0) == JsonResult()
+        await asyncio.sleep(0.01)
+        futures.open()
+        with pytest.raises(NotFound, match="dropped"):
+            await futures.wait(fetched, timeout_s=0)
+        assert await futures.wait(waiting, timeout_s=0) == JsonResult()
+
+    asyncio.run(scenario())
+
+
+def test_everyone_who_waits_is_woken_and_leaves_nothing_behind() -> None:
+    async def scenario() -> tuple[list[object], int]:
+        futures = Futures(lifetime_s=60)
+        request_id = futures.open()
+        waiting = [asyncio.create_task(futures.wait(request_id, 60.0)) for _ in range(100)]
+        late = await futures.wait(request_id, timeout_s=0.01)
+        waiting.pop().cancel()
+        futures.resolve(request_id, JsonResult())
+        outcomes = await asyncio.gather(*waiting)
+        return [late, *outcomes], len(futures._entries[request_id].waiters)
+
+    outcomes, num_left = asyncio.run(scenario())
+    assert outcomes == [None, *[JsonResult()] * 99]
+    assert num_left == 0
+
+
 def test_old_results_are_dropped_and_unfinished_operations_are_not() -> None:
     async def scenario() -> None:
         futures = Futures(lifetime_s=0.0)

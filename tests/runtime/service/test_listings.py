@@ -47,7 +47,12 @@ def test_a_session_lists_its_models_and_samplers(api: Api) -> None:
     models = [api.model(session, number) for number in range(2)]
     fields = {"session_id": session, "sampling_session_seq_id": 0, "base_model": "org/base"}
     sampler = api.post("create_sampling_session", **fields)["sampling_session_id"]
-    assert api.get(f"sessions/{session}") == {"training_run_ids": models, "sampler_ids": [sampler]}
+    assert api.get(f"sessions/{session}") == {
+        "training_run_ids": models,
+        "sampler_ids": [sampler],
+        "user_metadata": None,
+        "display_name": None,
+    }
     api.get("sessions/sess-0", 404)
 
 
@@ -89,3 +94,10 @@ def test_a_session_can_move_to_a_project(api: Api) -> None:
     session = api.session()
     url = f"/api/v1/sessions/{session}/project"
     assert api.http.put(url, json={"project_id": "p"}).status_code == 204
+
+
+def test_a_session_shows_its_name_and_metadata(api: Api) -> None:
+    fields = {"tags": [], "user_metadata": {"who": "me"}, "display_name": "a run"}
+    session = api.post("create_session", **fields)["session_id"]
+    shown = api.get(f"sessions/{session}")
+    assert (shown["user_metadata"], shown["display_name"]) == ({"who": "me"}, "a run")

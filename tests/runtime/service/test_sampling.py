@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mint_runtime.engine import commands as c
+from mint_runtime.wire.protobuf import message_class
 from support.service import Api, running_api
 
 PROMPT = {"chunks": [{"type": "encoded_text", "tokens": [1, 2, 3]}]}
@@ -40,7 +41,7 @@ def test_a_sample_is_acknowledged_with_one_id_per_sequence_and_answered(api: Api
     result = api.result(ack)
     assert (
         result["sequences"]
-        == [{"stop_reason": "stop", "tokens": [7, 8], "logprobs": [-0.5, -0.25]}] * 3
+        == [{"stop_reason": "stop", "tokens": [7, 8], "logprobs": [-0.25, -0.5]}] * 3
     )
     assert result["prompt_logprobs"] == [None, -1.0, -1.0]
 
@@ -154,3 +155,69 @@ def test_a_sampler_on_a_path_comes_back_after_a_restart_and_a_snapshot_does_not(
         assert after.result(sample(after, named))["sequences"]
         assert after.engine.names() == ["OpenSampler", "Sample"]
         assert "unnamed snapshot" in sample(after, unnamed, 404)["detail"]
+
+
+def test_only_the_last_prompt_tokens_are_scored_when_asked(api: Api) -> None:
+    sampler = open_sampler(api, api.session())
+    fields = {"prompt_logprobs": True, "topk_prompt_logprobs": 1, "prompt_logprobs_last_n": 1}
+    result = api.result(sample(api, sampler, **fields))
+    assert result["prompt_logprobs"] == [None, None, -1.0]
+    assert result["topk_prompt_logprobs"] == [None, None, [[0, -1.0]]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"prompt_logprobs_last_n": 1}, "needs `prompt_logprobs`"),
+        ({"prompt_logprobs_last_n": 3, "prompt_logprobs": True}, "has 3 tokens"),
+    ],
+)
+def test_more_last_tokens_than_can_be_scored_are_refused(
+    api: Api, fields: dict[str, Any], text: str
+) -> None:
+    assert text in sample(api, open_sampler(api, api.session()), 400, **fields)["detail"]
+
+
+def test_stops_of_both_kinds_at_once_are_refused(api: Api) -> None:
+    params = {"stop": [1, "a"]}
+    sampler = open_sampler(api, api.session())
+    assert "mixes" in sample(api, sampler, 400, sampling_params=params)["detail"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-protobuf"])
+def test_prompt_tokens_that_were_cached_are_counted_in_the_answer(api: Api, accept: str) -> None:
+    api.engine.cached_prompt_tokens = 2
+    ack = sample(api, open_sampler(api, api.session()))
+    answer = api.http.post("/api/v1/retrieve_future", json=ack, headers={"Accept": accept})
+    if accept == "application/json":
+        assert answer.json()["prompt_cache_hit_tokens"] == 2
+    else:
+        assert (
+            message_class("SampleResponse").FromString(answer.content).prompt_cache_hit_tokens == 2
+        )
+
+
+def snapshot(api: Api, model: str, number: int) -> str:
+    ack = api.post("save_weights_for_sampler", model_id=model, sampling_session_seq_id=number)
+    return str(api.result(ack)["sampling_session_id"])
+
+
+def test_idle_snapshots_beyond_the_limit_are_dropped_and_used_ones_are_not(tmp_path: Path) -> None:
+    with running_api(tmp_path, max_snapshots=2, snapshot_idle_s=0.0) as api:
+        model = api.model()
+        first, second = snapshot(api, model, 0), snapshot(api, model, 1)
+        api.result(sample(api, first))
+        third = snapshot(api, model, 2)
+        assert "many later ones" in sample(api, second, 404)["detail"]
+        for kept in (first, third):
+            assert api.result(sample(api, kept))["sequences"]
+        drops = [one.sampler_id for one in api.engine.commands if isinstance(one, c.DropSampler)]
+        assert drops == [second]
+
+
+def test_snapshots_used_lately_outlive_the_limit(tmp_path: Path) -> None:
+    with running_api(tmp_path, max_snapshots=1, snapshot_idle_s=600.0) as api:
+        model = api.model()
+        names = [snapshot(api, model, number) for number in range(4)]
+        for name in names:
+            assert api.result(sample(api, name))["sequences"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mint_runtime.wire import codec
 from mint_runtime.wire import messages as m
-from mint_runtime.wire.errors import MalformedBody, UnsupportedEncoding, WrongShape
+from mint_runtime.wire.bodies import READERS
+from mint_runtime.wire.errors import MalformedBody, UnsupportedEncoding, WireError, WrongShape
 
 
 def forward_backward(**datum: Any) -> dict[str, Any]:
@@ -112,8 +116,123 @@ def test_protobuf_is_refused_where_json_is_expected() -> None:
     ],
 )
 def test_every_form_of_stop_is_read(stop: object, read: object) -> None:
-    params = {} if stop is None else {"stop": stop}
-    assert m.SamplingParams.model_validate_json(json.dumps(params)).stop == read
+    assert sample(sampling_params={} if stop is None else {"stop": stop}).sampling_params.stop == (
+        read
+    )
+
+
+def sample(**changes: Any) -> m.SampleRequest:
+    """Return a body of `asample` as tinker 0.38 writes it, read."""
+    body = {
+        "num_samples": 2,
+        "prompt": {"chunks": [{"type": "encoded_text", "tokens": [1, 2]}]},
+        "sampling_params": {"max_tokens": 4, "temperature": 1.0, "top_k": -1, "top_p": 1.0},
+        "sampling_session_id": "s:sample:0",
+        "seq_id": 0,
+        "prompt_logprobs": False,
+        "topk_prompt_logprobs": 0,
+        "topk_sample_logprobs": 0,
+        "prompt_alt_tokens_k": 0,
+        "record_stability_info": True,
+        "type": "sample",
+        **changes,
+    }
+    return codec.decode(m.SampleRequest, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"target_prompt_logprobs": None}, {"prompt_logprobs": None}, {"base_model": None}],
+)
+def test_what_later_clients_send_by_default_is_taken(changes: dict[str, Any]) -> None:
+    request = sample(**changes)
+    assert (request.num_samples, request.prompt_logprobs) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"sampling_params": {"stop_token_ids": [1]}}, "sampling_params.stop_token_ids.*`stop`"),
+        ({"sampling_params": {"repetition_penalty": 1}}, "repetition_penalty.*leave it out"),
+        ({"sampling_params": {"stop": [1.5]}}, r"sampling_params.stop.0`.*float"),
+        ({"sampling_params": {"max_tokens": -1}}, "sampling_params.max_tokens"),
+        ({"num_beams": 2}, "num_beams"),
+        ({"topk_sample_logprobs": 1}, "`topk_sample_logprobs` is not computed"),
+        ({"prompt_alt_tokens_k": 1}, "`prompt_alt_tokens_k` is not computed"),
+        ({"target_prompt_logprobs": {"data": []}}, "`target_prompt_logprobs` is not computed"),
+        ({"prompt_logprobs_last_n": 0}, "prompt_logprobs_last_n"),
+        ({"prompt": {"chunks": [{"tokens": [1, "a"]}]}}, "prompt.chunks.0.tokens.*value 1"),
+    ],
+)
+def test_a_setting_that_is_not_served_is_refused_by_name(
+    changes: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(WrongShape, match=text):
+        sample(**changes)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "Infinity"])
+def test_a_number_that_is_not_finite_is_refused_with_the_reason(number: str) -> None:
+    body = json.dumps(forward_backward()).replace("0.5", number)
+    with pytest.raises(MalformedBody, match="every number has to be finite"):
+        codec.decode(m.ForwardBackwardRequest, body.encode())
+
+
+def test_reverse_kl_bodies_keep_explicit_nulls() -> None:
+    tokens = {"chunks": [{"type": "encoded_text", "tokens": [1, 2]}]}
+    one = {
+        "student_input": tokens,
+        "reference_input": tokens,
+        "target_tokens": {"data": [2, 3], "dtype": "int64", "shape": None},
+        "weights": {"data": [1.0, 0.5], "dtype": "float32", "shape": [2]},
+    }
+    body = {"model_id": "m", "reference_model_path": "org/base", "data": [one], "seq_id": None}
+    request = codec.decode(m.ReverseKLRequest, json.dumps(body).encode())
+    assert (request.seq_id, request.temperature) == (None, 1.0)
+    np.testing.assert_array_equal(request.data[0].target_tokens, [2, 3])
+
+
+@pytest.mark.parametrize("kind", sorted(READERS, key=lambda kind: kind.__name__))
+@given(body=st.binary(max_size=200) | st.from_regex(rb"[\[\]{}\",:0-9a-z_ ]*", fullmatch=True))
+def test_whatever_the_bytes_a_body_is_read_or_refused(
+    kind: type[m.AnyRequest], body: bytes
+) -> None:
+    with contextlib.suppress(WireError):
+        codec.decode(kind, body)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["data", "dtype", "shape", "tokens", "chunks", "sparse_crow_indices"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    tensor=st.fixed_dictionaries(
+        {"data": JSON_VALUES},
+        optional={
+            "dtype": st.sampled_from(["int64", "float32", "x"]) | JSON_VALUES,
+            "shape": st.lists(st.integers(-2, 1 << 70), max_size=4) | JSON_VALUES,
+            "sparse_crow_indices": st.lists(st.integers(-2, 5), max_size=4) | JSON_VALUES,
+            "sparse_col_indices": st.lists(st.integers(-2, 5), max_size=4) | JSON_VALUES,
+        },
+    ),
+    model_input=JSON_VALUES,
+)
+def test_whatever_a_tensor_holds_it_is_read_or_refused(tensor: object, model_input: object) -> None:
+    body = forward_backward(loss_fn_inputs={"x": tensor})
+    with contextlib.suppress(WireError):
+        decode(body)
+    with contextlib.suppress(WireError):
+        decode(forward_backward(model_input=model_input))
 
 
 def test_a_forward_backward_result_is_json_that_the_client_reads() -> None:
@@ -142,6 +261,25 @@ def test_a_sample_result_without_prompt_logprobs_leaves_them_out() -> None:
     assert body == {
         "sequences": [{"stop_reason": "stop", "tokens": [5, 6], "logprobs": [-1.0, -2.0]}],
         "type": "sample",
+        "prompt_cache_hit_tokens": 0,
+    }
+
+
+def test_infinite_log_probabilities_stay_numbers_in_json() -> None:
+    outputs = ({"logprobs": np.array([-np.inf, -1.0], dtype=np.float32)},)
+    content = codec.encode(m.ForwardBackwardOutput(outputs=outputs, metrics={})).content
+    assert json.loads(content)["loss_fn_outputs"][0]["logprobs"]["data"] == [-np.inf, -1.0]
+
+
+def test_a_reverse_kl_result_is_json_for_every_client() -> None:
+    result = m.ReverseKLOutput(
+        losses=(np.array([0.5, 0.25], dtype=np.float32),), metrics={"loss:sum": 0.75}
+    )
+    assert codec.wanted_media_type("application/x-protobuf, application/json", result) == codec.JSON
+    assert json.loads(codec.encode(result).content) == {
+        "outputs": [{"loss": {"data": [0.5, 0.25], "dtype": "float32", "shape": [2]}}],
+        "metrics": {"loss:sum": 0.75},
+        "type": "mint_forward_backward_reverse_kl",
     }
 
 

@@ -11,12 +11,18 @@ from mint_runtime.service.handlers import (
     futures,
     health,
     loading,
+    metrics,
+    mintx,
+    missing,
     models,
+    openai,
     runs,
     sampling,
     saving,
     sessions,
+    status,
     training,
+    uploads,
 )
 
 ENDPOINTS: Mapping[str, Endpoint] = {
@@ -31,4 +37,10 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     **runs.ENDPOINTS,
     **checkpoints.ENDPOINTS,
     **archive.ENDPOINTS,
+    **mintx.ENDPOINTS,
+    **uploads.ENDPOINTS,
+    **missing.ENDPOINTS,
+    **openai.ENDPOINTS,
+    **metrics.ENDPOINTS,
+    **status.ENDPOINTS,
 }

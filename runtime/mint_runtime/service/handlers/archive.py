@@ -7,6 +7,7 @@ without a key.
 from __future__ import annotations
 
 import asyncio
+import os
 import tarfile
 import tempfile
 import time
@@ -17,7 +18,7 @@ from urllib.parse import quote
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
-from mint_runtime.errors import Unauthorized
+from mint_runtime.errors import NotFound, Unauthorized
 from mint_runtime.service.call import Call, Endpoint
 from mint_runtime.service.handlers.checkpoints import named_checkpoint
 
@@ -44,7 +45,10 @@ async def checkpoint_download(call: Call[None]) -> Response:
     call.services.keys.check_link(f"tinker://{run_id}/{kind}/{name}", int(expires), signature)
     checkpoint = await named_checkpoint(call)
     directory = call.services.checkpoints.directory(checkpoint)
-    archive = await asyncio.to_thread(_pack, directory)
+    try:
+        archive = await asyncio.to_thread(_pack, directory)
+    except FileNotFoundError as error:
+        raise NotFound(f"checkpoint `{checkpoint.path}` was deleted in the meantime") from error
     return FileResponse(
         archive,
         media_type="application/gzip",
@@ -54,14 +58,18 @@ async def checkpoint_download(call: Call[None]) -> Response:
 
 
 def _pack(directory: Path) -> Path:
-    # Weights are close to random bits: more effort would cost time and save nothing.
-    with (
-        tempfile.NamedTemporaryFile(suffix=".tar.gz", delete=False) as file,
-        tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive,
-    ):
-        for member in sorted(directory.iterdir()):
-            archive.add(member, arcname=member.name)
-    return Path(file.name)
+    handle, name = tempfile.mkstemp(suffix=".tar.gz")
+    os.close(handle)
+    packed = Path(name)
+    try:
+        # Weights are close to random bits: more effort would cost time and save nothing.
+        with tarfile.open(packed, mode="w:gz", compresslevel=1) as archive:
+            for member in sorted(directory.iterdir()):
+                archive.add(member, arcname=member.name)
+    except BaseException:
+        packed.unlink()
+        raise
+    return packed
 
 
 ENDPOINTS = {

@@ -11,23 +11,30 @@ from collections.abc import Hashable
 
 from starlette.responses import JSONResponse, Response
 
-from mint_runtime.engine.commands import LoadAdapter, Result
-from mint_runtime.errors import ServerFault, Unprocessable, UserError
+from mint_runtime.engine.commands import LoadAdapter, LoraSpec, Result
+from mint_runtime.errors import Unprocessable, UserError
 from mint_runtime.service import convert
 from mint_runtime.service.call import Call, Endpoint, acknowledgement
 from mint_runtime.service.checkpoints import parse_path
 from mint_runtime.service.handlers.models import enqueue_creation, model_id_of
 from mint_runtime.service.models import LiveModel
-from mint_runtime.service.records import CheckpointKind, ModelRecord
+from mint_runtime.service.records import AdapterShape, CheckpointKind, CheckpointRecord, ModelRecord
 from mint_runtime.service.services import Services
 from mint_runtime.wire import messages as m
 
 
 def prepare_load(services: Services, request: m.LoadWeightsRequest) -> m.LoadWeightsRequest:
-    """Check the path and the address."""
+    """Check the path, the optimizer and the address."""
     parse_path(request.path)
+    convert.check_optimizer(request.optimizer_config)
     if request.model_id is not None:
         services.models.require(request.model_id)
+        is_first = request.seq_id in (None, 1)
+        if services.settings.profile.loads_first_only and not is_first:
+            raise UserError(
+                f"a checkpoint can be loaded only as the first operation of a training client, not"
+                f" as number {request.seq_id}; create a new training client and load there"
+            )
     elif request.session_id is None or request.model_seq_id is None:
         raise Unprocessable("`model_id` is needed, or `session_id` and `model_seq_id`")
     return request
@@ -48,16 +55,15 @@ async def load_weights(call: Call[m.LoadWeightsRequest]) -> Response:
 async def weights_info(call: Call[m.WeightsInfoRequest]) -> Response:
     """Describe the adapter in a checkpoint, for a client that creates a model of the same shape."""
     ref = parse_path(call.body.tinker_path)
-    await call.services.checkpoints.wait_and_get(ref)
-    record = await _record_of(call.services, ref.model_id)
+    shape = await _shape_of(call.services, await call.services.checkpoints.wait_and_get(ref))
     return JSONResponse(
         {
-            "base_model": record.base_model,
+            "base_model": shape.base_model,
             "is_lora": True,
-            "lora_rank": record.rank,
-            "train_unembed": record.train_unembed,
-            "train_mlp": record.train_mlp,
-            "train_attn": record.train_attn,
+            "lora_rank": shape.rank,
+            "train_unembed": shape.train_unembed,
+            "train_mlp": shape.train_mlp,
+            "train_attn": shape.train_attn,
         }
     )
 
@@ -71,7 +77,7 @@ def _enqueue_load(
 
     async def start() -> asyncio.Future[Result]:
         checkpoint = await services.checkpoints.wait_and_get(ref)
-        _check_fits(model.record, await _record_of(services, ref.model_id), str(ref))
+        _check_fits(model.record.shape, await _shape_of(services, checkpoint), str(ref))
         if request.optimizer and ref.kind is CheckpointKind.SAMPLER:
             raise UserError(
                 f"`{ref}` was saved for sampling and has no optimizer state; load one saved with"
@@ -86,7 +92,7 @@ def _enqueue_load(
 
     async def finish(_: Result) -> m.JsonResult:
         facts = {"op": "load_weights", "path": str(ref)}
-        services.log_step(model_id, time.perf_counter() - began, m.JsonResult(), facts)
+        services.log_step(model_id, time.perf_counter() - began, facts)
         return m.JsonResult(fields={"path": str(ref), "type": "load_weights"})
 
     return services.enqueue_operation(model, key, start, finish)
@@ -98,50 +104,47 @@ async def _model_from_checkpoint(services: Services, request: m.LoadWeightsReque
     assert request.model_seq_id is not None
     await services.sessions.require(request.session_id)
     ref = parse_path(request.path)
-    await services.checkpoints.wait_and_get(ref)
-    saved = await _record_of(services, ref.model_id)
-    config = m.LoraConfig(
-        rank=saved.rank,
-        train_attn=saved.train_attn,
-        train_mlp=saved.train_mlp,
-        train_unembed=saved.train_unembed,
+    shape = await _shape_of(services, await services.checkpoints.wait_and_get(ref))
+    if request.base_model not in (None, shape.base_model):
+        raise UserError(
+            f"`{ref}` was trained on `{shape.base_model}`, not on `{request.base_model}`"
+        )
+    base_model = services.base_model(shape.base_model).name
+    spec = LoraSpec(
+        rank=shape.rank,
+        train_attn=shape.train_attn,
+        train_mlp=shape.train_mlp,
+        train_unembed=shape.train_unembed,
     )
-    spec = convert.lora_spec(config)
-    base_model = services.base_model(saved.base_model).name
+    source = await asyncio.to_thread(services.store.find_model, ref.model_id)
+    inherited = source.user_metadata if source is not None else {}
     record = ModelRecord(
         model_id=model_id_of(request.session_id, request.model_seq_id),
         session_id=request.session_id,
         base_model=base_model,
-        rank=saved.rank,
+        rank=shape.rank,
         seed=None,
-        train_attn=saved.train_attn,
-        train_mlp=saved.train_mlp,
-        train_unembed=saved.train_unembed,
+        train_attn=shape.train_attn,
+        train_mlp=shape.train_mlp,
+        train_unembed=shape.train_unembed,
         created=time.time(),
         last_request=time.time(),
-        user_metadata=request.user_metadata or saved.user_metadata,
+        user_metadata=request.user_metadata or inherited,
     )
-    if request.base_model is not None and request.base_model != saved.base_model:
-        raise UserError(
-            f"`{ref}` was trained on `{saved.base_model}`, not on `{request.base_model}`"
-        )
     return enqueue_creation(services, record, spec)[0]
 
 
-async def _record_of(services: Services, model_id: str) -> ModelRecord:
-    record = await asyncio.to_thread(services.store.find_model, model_id)
-    if record is None:
-        raise ServerFault(f"the catalogue has a checkpoint of `{model_id}` but not the model")
-    return record
+async def _shape_of(services: Services, checkpoint: CheckpointRecord) -> AdapterShape:
+    return await asyncio.to_thread(services.checkpoints.shape, checkpoint)
 
 
-def _check_fits(model: ModelRecord, saved: ModelRecord, path: str) -> None:
+def _check_fits(ours: AdapterShape, saved: AdapterShape, path: str) -> None:
     for name in ("base_model", "rank", "train_attn", "train_mlp", "train_unembed"):
-        ours, theirs = getattr(model, name), getattr(saved, name)
-        if ours != theirs:
+        have, need = getattr(ours, name), getattr(saved, name)
+        if have != need:
             raise UserError(
-                f"`{path}` was trained with {name}={theirs}, this model has {name}={ours};"
-                f" create the training client with {name}={theirs}"
+                f"`{path}` was trained with {name}={need}, this model has {name}={have};"
+                f" create the training client with {name}={need}"
             )
 
 

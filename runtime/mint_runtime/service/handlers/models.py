@@ -26,9 +26,10 @@ def model_id_of(session_id: str, model_seq_id: int) -> str:
 def prepare_create(
     services: Services, request: m.CreateModelRequest
 ) -> tuple[m.CreateModelRequest, LoraSpec]:
-    """Check the base model before anything is created."""
+    """Check the base model and the optimizer before anything is created."""
     services.base_model(request.base_model)
-    return request, convert.lora_spec(request.lora_config)
+    convert.check_optimizer(request.optimizer_config)
+    return request, convert.lora_spec(request.lora_config or m.LoraConfig())
 
 
 async def create_model(call: Call[tuple[m.CreateModelRequest, LoraSpec]]) -> Response:
@@ -83,9 +84,7 @@ def enqueue_creation(
         return result
 
     async def finish(_: Result) -> m.JsonResult:
-        services.log_step(
-            model_id, time.time() - record.created, m.JsonResult(), {"op": "create_model"}
-        )
+        services.log_step(model_id, time.time() - record.created, {"op": "create_model"})
         return m.JsonResult(fields={"model_id": model_id, "type": "create_model"})
 
     return model, services.enqueue_operation(model, "create", start, finish)

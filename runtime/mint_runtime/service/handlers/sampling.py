@@ -13,9 +13,10 @@ from mint_runtime.errors import Unprocessable, UserError
 from mint_runtime.service import convert
 from mint_runtime.service.call import Call, Endpoint, acknowledgement
 from mint_runtime.service.checkpoints import parse_path
-from mint_runtime.service.ordering import Operation, complete
+from mint_runtime.service.ordering import Operation, run_alone
 from mint_runtime.service.records import SamplerRecord
 from mint_runtime.service.services import Services
+from mint_runtime.service.steps import Timing
 from mint_runtime.wire import messages as m
 
 
@@ -53,41 +54,44 @@ async def get_sampler(call: Call[None]) -> Response:
     return JSONResponse(body)
 
 
-def prepare_sample(services: Services, request: m.SampleRequest) -> tuple[int | None, Sample]:
+def prepare_sample(services: Services, request: m.SampleRequest) -> tuple[m.SampleRequest, Sample]:
     """Convert the body of `asample`."""
     del services
-    return request.seq_id, convert.sample(request)
+    return request, convert.sample(request)
 
 
-async def asample(call: Call[tuple[int | None, Sample]]) -> Response:
+async def asample(call: Call[tuple[m.SampleRequest, Sample]]) -> Response:
     """Queue a request to sample. Repeating `(sampling_session_id, seq_id)` gives the first id.
 
     Samplers are immutable, so their requests need no order among themselves.
     """
-    (seq_id, command), services = call.body, call.services
+    (request, command), services = call.body, call.services
+    seq_id = request.seq_id
     sampler = await services.samplers.require(command.sampler_id)
     request_id = sampler.repeats.find(seq_id)
     if request_id is None:
         request_id = services.futures.open()
         sampler.repeats.remember(seq_id, request_id)
-        began = time.perf_counter()
+        timing = Timing()
+        sampler.begin()
 
         async def start() -> Awaitable[Result]:
-            return services.submit(command)
+            return services.submit(command, timing)
 
         async def finish(result: Result) -> m.SampleResponse:
-            output = convert.sample_output(result)
+            output = convert.sample_output(result, request.prompt_logprobs_last_n)
             facts = {
                 "op": "sample",
                 "prompt_tokens": len(command.tokens),
                 "sequences": len(output.sequences),
                 "tokens": sum(len(sequence.tokens) for sequence in output.sequences),
             }
-            services.log_step(command.sampler_id, time.perf_counter() - began, output, facts)
+            services.steps.done(command.sampler_id, facts, timing)
             return output
 
         operation = Operation(request_id=request_id, start=start, finish=finish)
-        services.tasks.spawn(complete(operation, await start(), services.futures))
+        running = services.tasks.spawn(run_alone(operation, services.futures))
+        running.add_done_callback(lambda _: sampler.end())
     names = [f"{request_id}-{index}" for index in range(command.num_samples)]
     return acknowledgement(request_id, sample_sequence_ids=names)
 
@@ -101,14 +105,13 @@ async def _source(
             raise Unprocessable("one of `base_model` and `model_path` is needed")
         return services.base_model(request.base_model).name, None
     ref = parse_path(request.model_path)
-    await services.checkpoints.wait_and_get(ref)
-    model = await asyncio.to_thread(services.store.find_model, ref.model_id)
-    assert model is not None
-    if request.base_model not in (None, model.base_model):
+    checkpoint = await services.checkpoints.wait_and_get(ref)
+    shape = await asyncio.to_thread(services.checkpoints.shape, checkpoint)
+    if request.base_model not in (None, shape.base_model):
         raise UserError(
-            f"`{ref}` was trained on `{model.base_model}`, not on `{request.base_model}`"
+            f"`{ref}` was trained on `{shape.base_model}`, not on `{request.base_model}`"
         )
-    return services.base_model(model.base_model).name, str(ref)
+    return services.base_model(shape.base_model).name, str(ref)
 
 
 ENDPOINTS = {

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from mint_runtime.engine.commands import Result, SaveAdapter, SnapshotSampler
 from mint_runtime.errors import Unprocessable
 from mint_runtime.service.call import Call, Endpoint, acknowledgement
-from mint_runtime.service.checkpoints import CheckpointRef, check_name
+from mint_runtime.service.checkpoints import CheckpointRef, Details, check_name
 from mint_runtime.service.models import LiveModel
 from mint_runtime.service.records import CheckpointKind
 from mint_runtime.service.samplers import snapshot_record
@@ -41,7 +41,7 @@ async def save_weights(call: Call[tuple[LiveModel, m.SaveWeightsRequest]]) -> Re
         ref,
         request.seq_id,
         overwrite=request.overwrite,
-        ttl_s=request.ttl_seconds,
+        details=_details(request),
     )
     return acknowledgement(request_id, model_id=request.model_id)
 
@@ -75,9 +75,13 @@ async def save_weights_for_sampler(
             model_id=request.model_id, kind=CheckpointKind.SAMPLER, name=request.path
         )
         request_id = _enqueue_save(
-            call.services, model, ref, request.seq_id, overwrite=False, ttl_s=request.ttl_seconds
+            call.services, model, ref, request.seq_id, overwrite=False, details=_details(request)
         )
     return acknowledgement(request_id, model_id=request.model_id)
+
+
+def _details(request: m.SaveWeightsRequest | m.SaveWeightsForSamplerRequest) -> Details:
+    return Details(ttl_s=request.ttl_seconds, user_metadata=request.user_metadata or {})
 
 
 def _enqueue_save(
@@ -87,7 +91,7 @@ def _enqueue_save(
     key: int | None,
     *,
     overwrite: bool,
-    ttl_s: int | None,
+    details: Details,
 ) -> str:
     began = time.perf_counter()
     training = ref.kind is CheckpointKind.TRAINING
@@ -98,12 +102,12 @@ def _enqueue_save(
         return services.submit(command)
 
     async def start() -> Awaitable[Result]:
-        return await services.checkpoints.save(ref, write, overwrite=overwrite, ttl_s=ttl_s)
+        return await services.checkpoints.save(ref, write, overwrite=overwrite, details=details)
 
     async def finish(_: Result) -> m.JsonResult:
         await asyncio.to_thread(services.store.touch_model, ref.model_id, time.time())
         seconds = time.perf_counter() - began
-        services.log_step(ref.model_id, seconds, m.JsonResult(), {"op": op, "path": str(ref)})
+        services.log_step(ref.model_id, seconds, {"op": op, "path": str(ref)})
         return m.JsonResult(fields={"path": str(ref), "type": op})
 
     return services.enqueue_operation(model, key, start, finish)

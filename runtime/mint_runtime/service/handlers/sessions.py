@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
@@ -24,6 +25,7 @@ async def create_session(call: Call[m.CreateSessionRequest]) -> Response:
         tags=body.tags,
         project_id=body.project_id,
         sdk_version=body.sdk_version,
+        display_name=body.display_name,
     )
     await call.services.sessions.add(session)
     return JSONResponse({"session_id": session.session_id, "type": "create_session"})
@@ -46,12 +48,15 @@ async def get_session(call: Call[None]) -> Response:
     store = call.services.store
     session_id = call.path("session_id")
 
-    def read() -> dict[str, list[str]]:
-        if store.find_session(session_id) is None:
+    def read() -> dict[str, Any]:
+        session = store.find_session(session_id)
+        if session is None:
             raise NotFound(f"session `{session_id}` is not known to this server")
         return {
             "training_run_ids": store.models_of_session(session_id),
             "sampler_ids": store.samplers_of_session(session_id),
+            "user_metadata": dict(session.user_metadata) or None,
+            "display_name": session.display_name,
         }
 
     return JSONResponse(await asyncio.to_thread(read))

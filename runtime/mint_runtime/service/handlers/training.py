@@ -64,8 +64,7 @@ def _prepared(
     services: Services, model_id: str, seq_id: int | None, loss: m.LossInput, backward: bool
 ) -> Prepared:
     model = services.models.require(model_id)
-    losses = services.capabilities.losses
-    command = convert.train_step(model_id, loss, losses, backward=backward)
+    command = convert.train_step(model_id, loss, services.capabilities, backward=backward)
     facts = {
         "op": "forward_backward" if backward else "forward",
         "loss_fn": loss.loss_fn,

@@ -1,0 +1,45 @@
+"""Which datums share the next pass: as many models at once as there are, each its fair share.
+
+A pass has a budget of rows. Steps that wait take turns: each gets an equal part of the budget, what
+one does not need goes to the others, and who is served first moves on from pass to pass. A small
+step is therefore done after one pass, whatever large one is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mint_runtime.engine.training import StepRun
+
+Member = tuple[StepRun, list[int]]
+
+
+def compose(runs: Sequence[StepRun], max_rows: int) -> list[Member]:
+    """Take datums for one pass from `runs`, all of one base model; nobody's share is empty.
+
+    Args:
+        runs: steps with pending datums, the one whose turn it is first.
+        max_rows: the budget. A single datum may exceed it, and is alone in its pass then.
+    """
+    members: list[Member] = []
+    left = max_rows
+    for place, run in enumerate(runs):
+        share = max(left // (len(runs) - place), 0)
+        taken = run.take(share)
+        if not taken and run.next_tokens <= left:
+            # Its next datum is longer than its share but fits into what is left for all.
+            taken = run.take(run.next_tokens)
+        if taken:
+            members.append((run, taken))
+            left -= sum(len(run.data[index].tokens_T) for index in taken)
+    if not members:
+        first = runs[0]
+        return [(first, first.take(first.next_tokens))]
+    return [(run, _fill(run, taken, left)) for run, taken in members[:1]] + members[1:]
+
+
+def _fill(run: StepRun, taken: list[int], left: int) -> list[int]:
+    """Return `taken` and what else of the same step fits into `left` rows."""
+    if not run.pending or not run.same_kind(taken[0]):
+        return taken
+    return taken + run.take(left)

@@ -1,0 +1,1 @@
+"""OpenAI-style completions over the samplers: text in, text out."""
