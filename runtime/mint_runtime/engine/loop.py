@@ -255,6 +255,7 @@ class EngineLoop:
             logger.error("a training pass failed", exc_info=error)
             steps[0].failure = error
             return
+        logger.warning("a shared training pass failed; its steps start again alone", exc_info=error)
         for step in steps:
             step.is_alone = True
             step.run.restart()

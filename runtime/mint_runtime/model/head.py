@@ -3,7 +3,7 @@
 Logits exist for a slice of rows at a time. The derivative comes in a second walk over the slices,
 because a loss is known only when every log-probability is: it makes the logits again for the rows
 that the loss depends on, and skips the others (a prompt has none). Where all logits together are
-small they are kept instead.
+small, what is needed of them is kept instead.
 
 Legend: N rows, n rows of a slice, K targets per row, D width, V vocabulary.
 """
@@ -22,7 +22,7 @@ from mint_runtime.model.lora import LoraPlan, add_update_gradients, lora_linear,
 # wants thousands of rows in one product.
 _SLICE_LOGITS = {"cpu": 2**21, "cuda": 2**28}
 _MIN_SLICE_ROWS = 32
-# Logits of a pass that are kept for the way back rather than made again.
+# Logits of a pass, up to which they are kept for the way back rather than made again.
 _KEPT_LOGITS = 2**23
 
 
@@ -90,21 +90,24 @@ class TargetLogprobs:
         self._hidden_ND, self._target_NK = hidden_ND.detach(), target_NK
         self._size = slice_rows(base)
         self._is_kept = backward and len(hidden_ND) * base.vocab_size <= _KEPT_LOGITS
-        self._kept: dict[int, Tensor] = {}
-        """Logits by the first row of their slice, if they are kept."""
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+        """Weights and their sums by the first row of their slice, if they are kept."""
         parts = [self._logprobs(rows) for rows in slices(len(hidden_ND), self._size)]
         self.logp_NK = torch.cat([logp_nK for logp_nK, _ in parts])
         """In nats, float32 `[N, K]`."""
-        self._sum_N1 = torch.cat([sum_n1 for _, sum_n1 in parts])
+        self._log_sum_N1 = torch.cat([log_sum_n1 for _, log_sum_n1 in parts])
 
     def _logprobs(self, rows: slice) -> tuple[Tensor, Tensor]:
         plan = self._plan.narrow(rows.start, rows.stop)
         logits_nV = logits(self._base, self._hidden_ND[rows], plan)
-        sum_n1 = logits_nV.logsumexp(dim=1, keepdim=True)
-        logp_nK = logits_nV.gather(1, self._target_NK[rows]) - sum_n1
+        target_nK = logits_nV.gather(1, self._target_NK[rows])
+        best_n1 = logits_nV.amax(dim=1, keepdim=True)
+        weight_nV = logits_nV.sub_(best_n1).exp_()
+        total_n1 = weight_nV.sum(dim=1, keepdim=True)
         if self._is_kept:
-            self._kept[rows.start] = logits_nV
-        return logp_nK, sum_n1
+            self._kept[rows.start] = (weight_nV, total_n1)
+        log_sum_n1 = best_n1 + total_n1.log()
+        return target_nK - log_sum_n1, log_sum_n1
 
     @torch.no_grad()
     def backward(self, grad_NK: Tensor) -> Tensor:
@@ -118,8 +121,8 @@ class TargetLogprobs:
         if self._kept or len(row_n) == len(grad_NK):
             for rows in slices(len(grad_NK), self._size):
                 plan = self._plan.narrow(rows.start, rows.stop)
-                kept_nV = self._kept.pop(rows.start, None)
-                grad_ND[rows] = self._backward(rows, grad_NK[rows], plan, kept_nV)
+                kept = self._kept.pop(rows.start, None)
+                grad_ND[rows] = self._backward(rows, grad_NK[rows], plan, kept)
             return grad_ND
         plan = self._plan.select(row_n)
         for chosen in slices(len(row_n), self._size):
@@ -129,12 +132,20 @@ class TargetLogprobs:
         return grad_ND
 
     def _backward(
-        self, rows: slice | Tensor, grad_nK: Tensor, plan: LoraPlan, kept_nV: Tensor | None
+        self,
+        rows: slice | Tensor,
+        grad_nK: Tensor,
+        plan: LoraPlan,
+        kept: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         hidden_nD = self._hidden_ND[rows]
-        logits_nV = logits(self._base, hidden_nD, plan) if kept_nV is None else kept_nV
-        prob_nV = logits_nV.sub_(self._sum_N1[rows]).exp_()
-        grad_nV = prob_nV.mul_(-grad_nK.sum(dim=1, keepdim=True))
+        share_n1 = -grad_nK.sum(dim=1, keepdim=True)
+        if kept is None:
+            weight_nV = logits(self._base, hidden_nD, plan).sub_(self._log_sum_N1[rows]).exp_()
+        else:
+            weight_nV, total_n1 = kept
+            share_n1 /= total_n1
+        grad_nV = weight_nV.mul_(share_n1)
         grad_nV.scatter_add_(1, self._target_NK[rows], grad_nK)
         return head_backward(self._base, hidden_nD, grad_nV, plan)
 
