@@ -29,6 +29,9 @@ from mint_runtime.service.app import App, build_app
 from mint_runtime.service.settings import ServiceSettings
 
 _LOG = logging.getLogger("mint_runtime.server")
+# The engine's thread runs Python between its operations. Requests that need a fraction of a
+# millisecond would wait for the interpreter ten times as long at its usual 5 ms.
+_SWITCH_S = 0.0005
 _SHUTDOWN_S = 3
 _ENGINE_CLOSE_S = 5.0
 
@@ -90,6 +93,7 @@ def serve(
         UserError: The address, the state directory or a base model cannot be used.
     """
     _leave_on_signals()
+    sys.setswitchinterval(_SWITCH_S)
     with (
         locked_state(settings.state_dir),
         contextlib.closing(bind(server.host, server.port)) as sock,

@@ -20,12 +20,14 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
 from mint_runtime.errors import UserError
 
 IMPLEMENTATION = "mint_packed"
+_HALF_TYPES = (torch.bfloat16, torch.float16)
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
@@ -90,14 +92,36 @@ class CausalPlan:
         window: int | None,
     ) -> Tensor:
         """Return `[N, H, d]`. See `AttentionPlan`."""
-        if q_NHd.device.type == "cuda":
-            return self._attend_on_gpu(q_NHd, k_NGd, v_NGd, scale, window)
+        if q_NHd.device.type != "cpu":
+            if q_NHd.dtype in _HALF_TYPES:
+                return self._attend_at_once(q_NHd, k_NGd, v_NGd, scale, window)
+            return self._attend_by_run(q_NHd, k_NGd, v_NGd, scale, window)
         found: Tensor = _packed_attention(q_NHd, k_NGd, v_NGd, self._runs, scale, window)
         return found
 
-    def _attend_on_gpu(
+    def _attend_by_run(
         self, q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, scale: float, window: int | None
     ) -> Tensor:
+        """Attend with the kernel that every device and type has."""
+        parts = []
+        for run in self._runs:
+            rows = slice(run.start, run.end)
+            shape = (run.count, run.length)
+            q, k, v = (
+                each[rows].reshape(*shape, *each.shape[1:]).transpose(1, 2)
+                for each in (q_NHd, k_NGd, v_NGd)
+            )
+            mask_TT = _window_mask(run.length, window, q_NHd)
+            out = functional.scaled_dot_product_attention(
+                q, k, v, mask_TT, is_causal=mask_TT is None, scale=scale, enable_gqa=True
+            )
+            parts.append(out.transpose(1, 2).flatten(0, 1))
+        return torch.cat(parts)
+
+    def _attend_at_once(
+        self, q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, scale: float, window: int | None
+    ) -> Tensor:
+        """Attend with the kernel for sequences of any length, which GPUs have in half precision."""
         if self._ends is None:
             starts = torch.tensor((0, *self.lengths), dtype=torch.int32).cumsum(0)
             self._ends = starts.to(self._device, torch.int32)

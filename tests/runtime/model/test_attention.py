@@ -35,16 +35,21 @@ def expected_of(q, k, v, lengths, window):
     return torch.cat(parts)
 
 
+@pytest.mark.parametrize("kernel", ["of the CPU", "by run"])
 @pytest.mark.parametrize("window", [None, 3, 100], ids=["full", "narrow window", "wide window"])
 @pytest.mark.parametrize("lengths", [(7,), (1, 1, 1), (3, 3, 5, 1, 5, 5), (40, 2)], ids=str)
-def test_output_and_gradients_equal_masked_attention_of_each_sequence(lengths, window):
+def test_output_and_gradients_equal_masked_attention_of_each_sequence(lengths, window, kernel):
     total = sum(lengths)
     inputs = [rows(total, n, seed) for seed, n in enumerate((HEADS, KV_HEADS, KV_HEADS))]
     ours = [x.clone().requires_grad_() for x in inputs]
     theirs = [x.clone().requires_grad_() for x in inputs]
     slopes = rows(total, HEADS, 9)
 
-    found = CausalPlan(lengths, torch.device("cpu")).attend(0, *ours, scale=0.3, window=window)
+    plan = CausalPlan(lengths, torch.device("cpu"))
+    if kernel == "by run":
+        found = plan._attend_by_run(*ours, 0.3, window)
+    else:
+        found = plan.attend(0, *ours, scale=0.3, window=window)
     expected = expected_of(*theirs, list(lengths), window)
 
     torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
