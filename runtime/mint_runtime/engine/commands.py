@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.generic]
+MAX_SAMPLES = 16_384
+"""Continuations of one request at most: each costs the server memory before it begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,8 @@ def interpolate(
         max_rank: R of the result at most.
 
     Raises:
-        UserError: the coefficients do not fit, or two adapters disagree about the size of a layer.
+        UserError: the coefficients do not fit, an adapter holds what is no number, or two adapters
+            disagree about the size of a layer.
     """
     _check(adapters, coefficients)
     names = dict.fromkeys(name for adapter in adapters for name in adapter.pairs)
@@ -83,6 +84,12 @@ def _check(adapters: Sequence[Adapter], coefficients: Sequence[float]) -> None:
             f"{len(adapters)} checkpoints and {len(coefficients)} coefficients do not go together; "
             "give one coefficient for each checkpoint"
         )
+    for place, adapter in enumerate(adapters):
+        if not adapter.flat_P.isfinite().all():
+            raise UserError(
+                f"checkpoint {place} of those to interpolate holds numbers that are not finite: "
+                "its training has diverged; leave it out"
+            )
     for coefficient in coefficients:
         if not math.isfinite(coefficient):
             raise UserError(f"coefficient {coefficient} is not a finite number")

@@ -1,4 +1,7 @@
-"""The commands of each model, in their order, and what of them can run now."""
+"""The commands of each model, in their order, and what of them can run now.
+
+Opening and dropping a sampler have an order too, so samplers have lines as models do.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from mint_runtime.engine.commands import Command, Result
+from mint_runtime.engine.commands import Command, Result, ReverseKLStep
 from mint_runtime.engine.training import StepRun
 
 
@@ -52,23 +55,33 @@ class Line:
 
 
 class Lines:
-    """All lines, by model id."""
+    """All lines, by the id of their model or sampler."""
 
     def __init__(self) -> None:
         self._lines: dict[str, Line] = {}
         self._turn = 0
 
-    def put(self, model_id: str, job: Job) -> None:
-        """Append a command to the line of its model."""
-        self._lines.setdefault(model_id, Line()).waiting.append(job)
+    def __contains__(self, owner_id: object) -> bool:
+        """Tell whether there is something in the line of a model or sampler."""
+        return owner_id in self._lines
+
+    def put(self, owner_id: str, job: Job) -> None:
+        """Append a command to the line of its model or sampler."""
+        self._lines.setdefault(owner_id, Line()).waiting.append(job)
 
     def start_all(self, start: Callable[[Line, Job], None]) -> None:
-        """Start every command that can: `start` runs it, or puts it into its line's `active`."""
-        for model_id, line in tuple(self._lines.items()):
-            while line.is_ready:
-                start(line, line.waiting.popleft())
+        """Start every command that can: `start` runs it, or puts it into its line's `active`.
+
+        A reverse KL step is run as a whole, so it is the last that its model does in this turn.
+        """
+        for owner_id, line in tuple(self._lines.items()):
+            is_spent = False
+            while line.is_ready and not is_spent:
+                job = line.waiting.popleft()
+                is_spent = isinstance(job.command, ReverseKLStep)
+                start(line, job)
             if line.is_idle:
-                del self._lines[model_id]
+                del self._lines[owner_id]
 
     def active(self) -> list[Line]:
         """Return the lines with a step under way; who comes first changes from call to call."""
@@ -88,7 +101,8 @@ class Lines:
     @property
     def num_waiting(self) -> int:
         """Return how many commands have not started."""
-        return sum(len(line.waiting) for line in self._lines.values())
+        # Asked from other threads while lines come and go; a copy is taken in one piece.
+        return sum(len(line.waiting) for line in tuple(self._lines.values()))
 
     @property
     def can_progress(self) -> bool:

@@ -6,6 +6,7 @@ with it is in `mint_runtime.engine.loop`.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from mint_runtime.engine.settings import EngineSettings
 from mint_runtime.errors import ServerFault, UserError
 from mint_runtime.losses import LOSSES, UNSERVED
 from mint_runtime.model.load import BaseModel, load_base_model
+
+logger = logging.getLogger(__name__)
 
 
 class LocalEngine:
@@ -71,8 +74,13 @@ class LocalEngine:
 
     def _work(self) -> None:
         while not self._is_closed:
-            self._receive()
-            self._loop.turn()
+            try:
+                self._receive()
+                self._loop.turn()
+            except Exception as error:
+                # Without this thread every client would wait for ever.
+                logger.exception("a turn of the engine failed, and what was running with it")
+                self._loop.fail_running(error)
         self._receive()
         self._loop.close(_closed())
 

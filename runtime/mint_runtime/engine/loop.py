@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +50,7 @@ from mint_runtime.engine.training import StepRun, optim_step, train_pass
 from mint_runtime.errors import UserError
 from mint_runtime.model.load import BaseModel
 from mint_runtime.model.memory import PassBudget, used_bytes
+from mint_runtime.sampler.limits import Limits, default_cache_bytes
 from mint_runtime.sampler.schedule import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class EngineLoop:
         self._post = post
         self._lines = Lines()
         self._counters = Counters()
-        self._schedulers = {name: Scheduler(base) for name, base in table.bases.items()}
+        self._schedulers = _schedulers(table.bases)
         self._budgets = {name: PassBudget(base) for name, base in table.bases.items()}
         self._files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="mint-files")
         self._reading: set[Future[Result]] = set()
@@ -101,14 +102,12 @@ class EngineLoop:
         match command:
             case Sample():
                 self._sample(command, future)
-            case OpenSampler():
-                self._in_background(
-                    job, partial(self._open, command), partial(self._keep_sampler, command)
-                )
             case InterpolateAdapters():
                 self._in_background(job, partial(self._interpolate, command))
-            case DropSampler():
-                self._finish(job, partial(self._drop_sampler, command.sampler_id))
+            case DropSampler() if command.sampler_id not in self._lines:
+                self._finish(job, partial(self._run, command))
+            case OpenSampler() | DropSampler():
+                self._lines.put(command.sampler_id, job)
             case _ if isinstance(command, ModelCommand):
                 self._lines.put(command.model_id, job)
             case _:
@@ -117,9 +116,19 @@ class EngineLoop:
 
     def turn(self) -> None:
         """Start what can start, run a training pass, and sample for about as long."""
+        began = time.perf_counter()
         self._lines.start_all(self._start)
-        seconds = self._train()
-        self._draw(seconds)
+        self._train()
+        self._draw(time.perf_counter() - began)
+
+    def fail_running(self, error: Exception) -> None:
+        """Fail the steps and samples under way, when a turn has raised what belongs to none."""
+        for line in self._lines.active():
+            if line.active is not None:
+                line.active.future.set_exception(error)
+                line.active = None
+        for scheduler in self._schedulers.values():
+            scheduler.fail_all(error)
 
     def close(self, error: Exception) -> None:
         """Fail everything that is not done."""
@@ -163,6 +172,9 @@ class EngineLoop:
                 self._start_save(line, command, job)
             case LoadAdapter():
                 self._start_load(line, command, job)
+            case OpenSampler():
+                keep = partial(self._table.add_sampler, command.sampler_id)
+                self._in_background(job, partial(self._open, command), keep, line=line)
             case _:
                 self._finish(job, partial(self._run, command))
 
@@ -176,10 +188,9 @@ class EngineLoop:
             case OptimStep():
                 return optim_step(self._table.model(command.model_id), command)
             case ReverseKLStep():
-                model = self._table.model(command.model_id)
-                reference = self._table.sampler(command.reference_sampler_id)
-                budget = self._budgets[model.base.name]
-                return reverse_kl_step(model, reference, command, max_rows=budget.max_rows())
+                return self._distill(command)
+            case DropSampler():
+                self._drop_sampler(command.sampler_id)
             case SnapshotSampler():
                 model = self._table.model(command.model_id)
                 frozen = model.adapter.frozen_copy(model.base.dtype)
@@ -189,6 +200,15 @@ class EngineLoop:
             case _:
                 raise TypeError(f"{type(command).__name__} is no command of this kind")
         return Done()
+
+    def _distill(self, command: ReverseKLStep) -> Result:
+        model = self._table.model(command.model_id)
+        reference = self._table.sampler(command.reference_sampler_id)
+        began = time.perf_counter()
+        result = reverse_kl_step(model, reference, command, self._budgets[model.base.name])
+        self._counters.training_seconds += time.perf_counter() - began
+        self._counters.trained_tokens += sum(len(datum.student_tokens) for datum in command.data)
+        return result
 
     def _start_step(self, line: Line, command: TrainStep, job: Job) -> None:
         with _failing(job.future):
@@ -213,11 +233,11 @@ class EngineLoop:
 
     # Passes
 
-    def _train(self) -> float:
-        """Run one training pass if a step is under way; return the seconds it took."""
+    def _train(self) -> None:
+        """Run one training pass if a step is under way."""
         lines = self._lines.active()
         if not lines:
-            return 0.0
+            return
         active = [line.active for line in lines if line.active is not None]
         first = active[0]
         together = [
@@ -229,31 +249,31 @@ class EngineLoop:
         ] or [first]
         began = time.perf_counter()
         self._pass(first.run.model.base, together)
-        seconds = time.perf_counter() - began
-        self._counters.training_seconds += seconds
+        self._counters.training_seconds += time.perf_counter() - began
         self._counters.num_train_passes += 1
         for line in lines:
             self._finish_step(line)
-        return seconds
 
     def _pass(self, base: BaseModel, steps: list[ActiveStep]) -> None:
         budget = self._budgets[base.name]
         backward = steps[0].run.backward
-        members = compose([step.run for step in steps], budget.max_rows())
+        involved = steps
         try:
+            members = compose([step.run for step in steps], budget.max_rows())
+            runs = {id(run) for run, _ in members}
+            involved = [step for step in steps if id(step.run) in runs]
             num_rows = sum(len(run.data[i].tokens_T) for run, taken in members for i in taken)
             with budget.fitting(num_rows, backward=backward):
                 train_pass(base, members, backward=backward)
             self._counters.trained_tokens += num_rows
         except Exception as error:
-            runs = {id(run) for run, _ in members}
-            self._separate([step for step in steps if id(step.run) in runs], error)
+            self._separate(involved, error)
 
     def _separate(self, steps: list[ActiveStep], error: Exception) -> None:
         """Let steps that shared a failed pass start again, each alone; fail the one that was."""
         if len(steps) == 1:
             logger.error("a training pass failed", exc_info=error)
-            steps[0].failure = error
+            steps[0].failure = error.with_traceback(None)
             return
         logger.warning("a shared training pass failed; its steps start again alone", exc_info=error)
         for step in steps:
@@ -265,9 +285,10 @@ class EngineLoop:
         if step is None or (step.run.pending and step.failure is None and step.run.error is None):
             return
         line.active = None
+        if step.failure is not None:
+            step.future.set_exception(step.failure)
+            return
         with _failing(step.future):
-            if step.failure is not None:
-                raise step.failure
             step.future.set_result(step.run.finish())
 
     def _draw(self, seconds: float) -> None:
@@ -276,12 +297,20 @@ class EngineLoop:
         began = time.perf_counter()
         while busy:
             for scheduler in busy:
-                scheduler.step()
+                self._draw_step(scheduler)
             spent = time.perf_counter() - began
             busy = [scheduler for scheduler in busy if scheduler.has_work]
             if spent >= seconds:
                 break
         self._counters.sampling_seconds += time.perf_counter() - began
+
+    def _draw_step(self, scheduler: Scheduler) -> None:
+        try:
+            scheduler.step()
+        except Exception as error:
+            # It fails the requests of a pass by itself; this is what came before there was one.
+            logger.exception("a sampler failed, and all its requests with it")
+            scheduler.fail_all(error)
 
     # Samplers
 
@@ -297,14 +326,10 @@ class EngineLoop:
             adapter = read_for(command.directory, base).frozen_copy(base.dtype)
         return Sampler(base=base, adapter=adapter)
 
-    def _keep_sampler(self, command: OpenSampler, sampler: Sampler) -> None:
-        self._table.add_sampler(command.sampler_id, sampler)
-
-    def _drop_sampler(self, sampler_id: str) -> Done:
+    def _drop_sampler(self, sampler_id: str) -> None:
         sampler = self._table.samplers.pop(sampler_id, None)
         if sampler is not None and sampler.adapter is not None:
             self._schedulers[sampler.base.name].forget(sampler.adapter)
-        return Done()
 
     def _interpolate(self, command: InterpolateAdapters) -> None:
         base = self._table.base(command.base_model)
@@ -326,10 +351,6 @@ class EngineLoop:
         line: Line | None = None,
     ) -> None:
         """Run `work` on a helper thread, then `apply` what it returns on the engine's."""
-        if line is not None:
-            line.is_busy = True
-        self._reading.add(job.future)
-        running = self._files.submit(work)
 
         def ended() -> None:
             if line is not None:
@@ -341,19 +362,36 @@ class EngineLoop:
                     apply(found)
                 job.future.set_result(Done())
 
-        running.add_done_callback(lambda _: self._post(ended))
+        with _failing(job.future):
+            running = self._files.submit(work)
+            if line is not None:
+                line.is_busy = True
+            self._reading.add(job.future)
+            running.add_done_callback(lambda _: self._post(ended))
 
     def _finish(self, job: Job, run: Callable[[], Result]) -> None:
         with _failing(job.future):
             job.future.set_result(run())
 
 
+def _schedulers(bases: Mapping[str, BaseModel]) -> dict[str, Scheduler]:
+    """Return a scheduler per base model; together their caches take what one alone would."""
+    return {
+        name: Scheduler(base, Limits(cache_bytes=default_cache_bytes(base.device) // len(bases)))
+        for name, base in bases.items()
+    }
+
+
 @contextmanager
 def _failing(future: Future[Result]) -> Iterator[None]:
-    """Hand what the body raises to `future`; what is not the caller's fault goes to the log too."""
+    """Hand what the body raises to `future`; what is not the caller's fault goes to the log too.
+
+    It goes without its traceback, whose frames hold the tensors of a pass and the future itself:
+    memory that ran out must not be kept until a garbage collection.
+    """
     try:
         yield
     except Exception as error:
         if not isinstance(error, UserError):
             logger.exception("a command failed")
-        future.set_exception(error)
+        future.set_exception(error.with_traceback(None))

@@ -19,8 +19,11 @@ def compose(runs: Sequence[StepRun], max_rows: int) -> list[Member]:
 
     Args:
         runs: steps with pending datums, the one whose turn it is first.
-        max_rows: the budget. A single datum may exceed it, and is alone in its pass then.
+        max_rows: the budget. A single datum may exceed it, and is alone in its pass then, when it
+            is the turn of its step.
     """
+    if runs[0].next_tokens > max_rows:
+        return [(runs[0], runs[0].take(runs[0].next_tokens))]
     members: list[Member] = []
     left = max_rows
     for place, run in enumerate(runs):

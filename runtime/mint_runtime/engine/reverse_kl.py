@@ -26,6 +26,7 @@ from mint_runtime.model.attention import CausalPlan
 from mint_runtime.model.head import head_backward, logits, slice_rows, slices
 from mint_runtime.model.load import BaseModel
 from mint_runtime.model.lora import LoraPlan
+from mint_runtime.model.memory import PassBudget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +46,7 @@ class _Checked:
 
 
 def reverse_kl_step(
-    model: TrainedModel, reference: Sampler, step: ReverseKLStep, *, max_rows: int
+    model: TrainedModel, reference: Sampler, step: ReverseKLStep, budget: PassBudget
 ) -> TrainResult:
     """Add the gradient of the weighted divergence to the model's.
 
@@ -53,7 +54,8 @@ def reverse_kl_step(
         model: the student.
         reference: a sampler on the same base model.
         step: what to compute.
-        max_rows: rows per pass, of both sequences together; a longer datum has its own.
+        budget: says how many rows a pass has, of both sequences together; a longer datum has its
+            own, with layers recomputed where memory demands it.
 
     Raises:
         UserError: the step does not fit, or its loss or gradient is not finite. Nothing has changed
@@ -69,11 +71,12 @@ def reverse_kl_step(
     data = [_check(index, datum, model.base) for index, datum in enumerate(step.data)]
     gradient = model.adapter.zero_gradient()
     losses: list[npt.NDArray[np.float32]] = []
-    for group in _groups(data, max_rows):
+    for group in _groups(data, budget.max_rows()):
         reference_ND = _reference_rows(reference, group)
         num_rows = sum(len(datum.student_T) for datum in group)
         plan = LoraPlan.whole(model.adapter, num_rows, gradient)
-        with model.base.under(plan), torch.enable_grad():
+        fitting = budget.fitting(num_rows, backward=True)
+        with fitting, model.base.under(plan), torch.enable_grad():
             hidden_ND = _hidden(model.base, [datum.student_T for datum in group])
             row_n = _rows([(datum.counted, len(datum.student_T)) for datum in group])
             weight_n = torch.from_numpy(np.concatenate([d.weight_T[d.counted] for d in group]))

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from mint_runtime.engine.commands import (
+    MAX_SAMPLES,
     Result,
     Sample,
     SampledSequence,
@@ -44,7 +45,8 @@ def make_request(sampler: Sampler, command: Sample, future: Future[Result]) -> R
         prompt_T=prompt_T,
         draw=_draw(base, len(prompt_T), command),
         done=lambda generation: future.set_result(_result(generation)),
-        failed=future.set_exception,
+        # The frames of a traceback hold the tensors of a pass, and the future itself.
+        failed=lambda error: future.set_exception(error.with_traceback(None)),
         listener=_listener(command.listener),
     )
 
@@ -83,7 +85,12 @@ def _draw(base: BaseModel, num_prompt: int, command: Sample) -> Draw:
 def _check_numbers(base: BaseModel, command: Sample) -> None:
     infinity = float("inf")
     checks = (
-        ("num_samples", command.num_samples, command.num_samples >= 1, "at least 1"),
+        (
+            "num_samples",
+            command.num_samples,
+            1 <= command.num_samples <= MAX_SAMPLES,
+            f"1 to {MAX_SAMPLES}",
+        ),
         ("temperature", command.temperature, 0 <= command.temperature < infinity, "0 or above"),
         ("top_p", command.top_p, 0 < command.top_p <= 1, "above 0 and at most 1"),
         ("top_k", command.top_k, command.top_k >= -1, "at least 1, or -1 for all tokens"),

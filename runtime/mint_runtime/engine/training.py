@@ -143,18 +143,22 @@ class StepRun:
 def add_gradient(model: TrainedModel, gradient: Gradient) -> None:
     """Add a gradient to what the model has accumulated.
 
+    Args:
+        model: what it is added to.
+        gradient: a gradient that nobody else needs; it may be overwritten.
+
     Raises:
-        UserError: it is not finite. The model is as it was then.
+        UserError: the sum is not finite, or so large that its norm is not, which the optimizer
+            would never recover from. The model is as it was then.
     """
-    if not gradient.flat_P.isfinite().all():
+    if model.gradient is not None:
+        gradient.flat_P.add_(model.gradient.flat_P)
+    if not torch.linalg.vector_norm(gradient.flat_P).isfinite():
         raise UserError(
             "the gradient is not finite; weights, advantages or log-probabilities are too large, "
             "or training has diverged"
         )
-    if model.gradient is None:
-        model.gradient = gradient
-    else:
-        model.gradient.flat_P.add_(gradient.flat_P)
+    model.gradient = gradient
 
 
 def train_pass(
@@ -205,8 +209,7 @@ def optim_step(model: TrainedModel, step: OptimStep) -> OptimResult:
     """Clip the accumulated gradient, take one AdamW step and forget the gradient.
 
     Raises:
-        UserError: a number is out of range, no gradient has been accumulated, or its norm
-            overflows.
+        UserError: a number is out of range, or no gradient has been accumulated.
     """
     check_optimizer_numbers(step)
     if model.gradient is None:

@@ -59,7 +59,7 @@ class Sizes:
         kind = base.device.type
         allowed = limits.cache_bytes
         if allowed is None:
-            allowed = int(available_bytes(base.device) * _SHARE.get(kind, _SHARE["cuda"]))
+            allowed = default_cache_bytes(base.device)
         per_token = _token_bytes(config, width, base.dtype)
         max_pages = allowed // (per_token * limits.page_size)
         if max_pages < 1:
@@ -104,6 +104,11 @@ class SamplerStats:
     """Held by running sequences, or kept for prompts to come."""
     num_cached_pages: int
     """Those that are only kept."""
+
+
+def default_cache_bytes(device: torch.device) -> int:
+    """Return how much of the memory that is free now the caches of a device may take together."""
+    return int(available_bytes(device) * _SHARE.get(device.type, _SHARE["cuda"]))
 
 
 def _token_bytes(config: Any, width: int, dtype: torch.dtype) -> int:

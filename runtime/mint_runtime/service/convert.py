@@ -112,8 +112,13 @@ def sample(request: m.SampleRequest) -> c.Sample:
     """Return the continuation that `asample` asks for.
 
     Raises:
-        UserError: The prompt is not text, or a stop string is empty.
+        UserError: The prompt is not text, a stop string is empty, or more continuations are asked
+            for than one request may have.
     """
+    if request.num_samples > c.MAX_SAMPLES:
+        raise UserError(
+            f"`num_samples` is {request.num_samples}; one request may ask for {c.MAX_SAMPLES}"
+        )
     tokens = _tokens("the prompt", request.prompt)
     _check_last_n(request, len(tokens))
     params = request.sampling_params

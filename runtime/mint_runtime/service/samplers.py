@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from mint_runtime.engine.commands import DropSampler, OpenSampler
@@ -155,10 +156,17 @@ class Samplers:
             if sampler.record.session_id == session_id:
                 del self._live[sampler_id]
                 self._engine.submit(DropSampler(sampler_id=sampler_id))
+        for sampler_id, opening in self._opening.items():
+            if sampler_id.partition(":")[0] == session_id:
+                opening.add_done_callback(partial(self._drop_opened, sampler_id))
         for key, task in tuple(self._references.items()):
             if key[0] == session_id:
                 del self._references[key]
                 task.add_done_callback(self._drop_reference)
+
+    def _drop_opened(self, sampler_id: str, _: asyncio.Task[LiveSampler]) -> None:
+        if self._live.pop(sampler_id, None) is not None:
+            self._engine.submit(DropSampler(sampler_id=sampler_id))
 
     def _drop_idle_snapshots(self, session_id: str) -> None:
         snapshots = [

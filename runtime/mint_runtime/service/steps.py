@@ -57,11 +57,14 @@ class Timing:
 
         def marked() -> bool:
             self.began = time.perf_counter()
+            # Otherwise the future would hold itself, and its result, until a garbage collection.
+            future.__dict__.pop("set_running_or_notify_cancel", None)
             return mark_running()
 
         future.set_running_or_notify_cancel = marked  # type: ignore[method-assign]
         if future.running() or future.done():
             self.began = time.perf_counter()
+            future.__dict__.pop("set_running_or_notify_cancel", None)
 
     def wait(self) -> float | None:
         """Return seconds between the two, None while the engine has not begun."""

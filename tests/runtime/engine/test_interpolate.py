@@ -171,6 +171,14 @@ def test_arguments_that_do_not_fit_are_named(adapters, coefficients, sentence):
         interpolate(adapters, coefficients, max_rank=8)
 
 
+def test_adapter_that_has_diverged_is_refused():
+    diverged = adapter(2)
+    diverged.flat_P[3] = float("nan")
+
+    with pytest.raises(UserError, match="checkpoint 1 of those to interpolate holds numbers that"):
+        interpolate([adapter(2), diverged], [0.5, 0.5], max_rank=2)
+
+
 def test_adapters_of_different_models_are_refused():
     other = Adapter.of({"first": (torch.ones(2, 9), torch.ones(6, 2))}, rank=2, alpha=8.0)
 

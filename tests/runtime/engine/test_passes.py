@@ -59,8 +59,15 @@ def test_a_datum_longer_than_its_share_still_fits_the_whole(run):
 def test_a_datum_longer_than_the_budget_is_alone_in_its_pass(run):
     long, small = run(50, 3), run(5)
 
-    assert sizes(compose([long, small], 40)) == [[5]]
+    assert sizes(compose([small, long], 40)) == [[5]]
     assert sizes(compose([long], 40)) == [[50]]
+
+
+def test_a_datum_longer_than_the_budget_does_not_wait_for_others_to_end(run):
+    long, others = run(50), run(*[10] * 50)
+
+    assert sizes(compose([others, long], 40)) == [[10] * 4]
+    assert sizes(compose([long, others], 40)) == [[50]]
 
 
 def test_datums_that_came_with_other_inputs_wait_for_the_next_pass(run, base):

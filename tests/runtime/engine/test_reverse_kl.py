@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from mint_runtime.engine.reverse_kl import reverse_kl_step
 from mint_runtime.errors import UserError
 from mint_runtime.model.attention import CausalPlan
 from mint_runtime.model.lora import LoraPlan
+from mint_runtime.model.memory import PassBudget, recomputing
 from support.tiny import VOCAB_SIZE, gradient, logits, trained, worst_error
 
 TEMPERATURE = 1.5
@@ -36,6 +39,24 @@ DATA = (item(12, 0), item(7, 1, extra=5), item(9, 2, extra=-3), item(4, 3, extra
 
 def step(*data, temperature=TEMPERATURE):
     return ReverseKLStep(model_id="m", reference_sampler_id="r", data=data, temperature=temperature)
+
+
+class FixedBudget(PassBudget):
+    """Says how wide passes are without looking at the memory; can recompute every layer."""
+
+    def __init__(self, base, max_rows=4096, *, recomputes=False):
+        super().__init__(base)
+        self._max_rows, self._recomputes = max_rows, recomputes
+        self.wanted = []
+
+    def max_rows(self):
+        return self._max_rows
+
+    @contextmanager
+    def fitting(self, num_rows, *, backward):
+        self.wanted.append((num_rows, backward))
+        with recomputing(self._base, 99 if self._recomputes else 0):
+            yield
 
 
 @pytest.fixture
@@ -69,7 +90,7 @@ def expected_loss(model, reference, flat):
 def test_losses_equal_the_divergence_of_whole_distributions(model, reference, max_rows):
     expected = expected_loss(model, reference, model.adapter)
 
-    result = reverse_kl_step(model, reference, step(*DATA), max_rows=max_rows)
+    result = reverse_kl_step(model, reference, step(*DATA), FixedBudget(model.base, max_rows))
 
     for output, loss in zip(result.outputs, expected, strict=True):
         np.testing.assert_allclose(output["loss"], loss, atol=1e-5, rtol=1e-4)
@@ -78,7 +99,7 @@ def test_losses_equal_the_divergence_of_whole_distributions(model, reference, ma
 
 def test_gradient_equals_autograd_through_whole_logits(model, reference):
     (datum,) = (DATA[1],)
-    reverse_kl_step(model, reference, step(datum), max_rows=4096)
+    reverse_kl_step(model, reference, step(datum), FixedBudget(model.base))
     found = gradient(model)
 
     gradient_sum = model.adapter.zero_gradient()
@@ -102,10 +123,21 @@ def test_gradient_equals_autograd_through_whole_logits(model, reference):
     assert worst_error(found, expected) < 1e-4  # two float32 programs for a difference of logs
 
 
+def test_gradient_is_the_same_with_layers_recomputed(model, reference):
+    budget = FixedBudget(model.base, recomputes=True)
+    reverse_kl_step(model, reference, step(*DATA), FixedBudget(model.base))
+    expected, model.gradient = gradient(model), None
+
+    reverse_kl_step(model, reference, step(*DATA), budget)
+
+    assert budget.wanted == [(sum(len(datum.student_tokens) for datum in DATA), True)]
+    assert worst_error(gradient(model), expected) < 1e-5  # the same float32 operations again
+
+
 def test_a_model_does_not_diverge_from_itself(model):
     itself = Sampler(base=model.base, adapter=model.adapter.frozen_copy())
 
-    result = reverse_kl_step(model, itself, step(DATA[0]), max_rows=4096)
+    result = reverse_kl_step(model, itself, step(DATA[0]), FixedBudget(model.base))
 
     assert result.metrics["loss:sum"] == pytest.approx(0.0, abs=1e-5)
 
@@ -123,11 +155,11 @@ def test_a_model_does_not_diverge_from_itself(model):
 )
 def test_datums_that_do_not_fit_are_refused_and_change_nothing(model, reference, broken, sentence):
     with pytest.raises(UserError, match=f"datum 1: .*{sentence}|datum 1: {sentence}"):
-        reverse_kl_step(model, reference, step(DATA[0], broken), max_rows=4096)
+        reverse_kl_step(model, reference, step(DATA[0], broken), FixedBudget(model.base))
 
     assert model.gradient is None
 
 
 def test_temperature_must_be_positive(model, reference):
     with pytest.raises(UserError, match="`temperature` is 0"):
-        reverse_kl_step(model, reference, step(DATA[0], temperature=0.0), max_rows=4096)
+        reverse_kl_step(model, reference, step(DATA[0], temperature=0.0), FixedBudget(model.base))

@@ -174,6 +174,7 @@ def test_cached_tokens_of_the_prompt_are_reported(base):
     ("changes", "sentence"),
     [
         ({"num_samples": 0}, "`num_samples` is 0"),
+        ({"num_samples": 10**9, "max_tokens": 0}, "`num_samples` is 1000000000; it must be 1 to"),
         ({"temperature": -0.1}, "`temperature` is -0.1"),
         ({"temperature": float("nan")}, "`temperature` is nan"),
         ({"top_p": 0.0}, r"`top_p` is 0\.0"),

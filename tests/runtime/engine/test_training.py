@@ -7,7 +7,7 @@ import pytest
 import torch
 from mint_runtime.engine.commands import Datum, TrainStep
 from mint_runtime.engine.models import TrainedModel
-from mint_runtime.engine.training import optim_step
+from mint_runtime.engine.training import add_gradient, optim_step
 from mint_runtime.errors import UserError
 from mint_runtime.model.peft_files import write_adapter
 from peft import PeftModel
@@ -285,6 +285,20 @@ def test_gradient_that_overflows_is_refused(model):
         train_step(model, step(item))
 
     assert model.gradient is None
+
+
+def test_sum_of_gradients_that_overflows_is_refused_and_the_first_one_stays(model):
+    gradients = [model.adapter.zero_gradient() for _ in range(2)]
+    for each in gradients:
+        each.flat_P[0] = 1.5e19  # its square is a float32, the square of twice as much is not
+    add_gradient(model, gradients[0])
+
+    with pytest.raises(UserError, match="not finite"):
+        add_gradient(model, gradients[1])
+
+    assert model.gradient.flat_P[0] == pytest.approx(1.5e19)
+    optim_step(model, optim(grad_clip_norm=1.0))
+    assert model.adapter.flat_P.isfinite().all()
 
 
 def test_unknown_loss_and_config_are_refused_before_anything_else(model):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mint_runtime.engine import commands as c
+from mint_runtime.service.checkpoints import Checkpoints
+from mint_runtime.service.records import SamplerRecord
+from mint_runtime.service.samplers import Samplers
+from mint_runtime.service.store import Store
 from mint_runtime.wire.protobuf import message_class
+from support.fake_engine import FakeEngine
 from support.service import Api, running_api
 
 PROMPT = {"chunks": [{"type": "encoded_text", "tokens": [1, 2, 3]}]}
@@ -126,6 +132,7 @@ def test_a_sampler_without_a_source_is_refused(
     ("fields", "status", "text"),
     [
         ({"num_samples": 0}, 422, "num_samples"),
+        ({"num_samples": 10**9}, 400, "`num_samples` is 1000000000; one request may ask for"),
         ({"sampling_params": {"temperature": -1}}, 422, "temperature"),
         ({"sampling_params": {"top_p": 0}}, 422, "top_p"),
         ({"sampling_params": {"stop": [""]}}, 400, "empty string"),
@@ -139,6 +146,31 @@ def test_a_bad_sampling_request_is_refused_and_the_next_one_works(
     sampler = open_sampler(api, api.session())
     assert text in sample(api, sampler, status, **fields)["detail"]
     assert api.result(sample(api, sampler))["sequences"]
+
+
+def test_a_sampler_whose_session_ends_while_it_is_opened_does_not_stay(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    engine.gate.clear()
+    store = Store(tmp_path / "catalogue.sqlite")
+    checkpoints = Checkpoints(store, tmp_path / "checkpoints")
+    record = SamplerRecord(
+        sampler_id="one:sample:0", session_id="one", base_model="org/base", created=0.0
+    )
+
+    async def end_while_opening() -> None:
+        samplers = Samplers(store, engine, checkpoints, max_snapshots=1, snapshot_idle_s=1.0)
+        opening = asyncio.create_task(samplers.open(record))
+        await asyncio.sleep(0)
+        samplers.drop_session("another")
+        samplers.drop_session("one")
+        engine.gate.set()
+        await opening
+        await asyncio.sleep(0)
+
+    asyncio.run(end_while_opening())
+    engine.close()
+    store.close()
+    assert engine.names() == ["OpenSampler", "DropSampler"]
 
 
 def test_a_sampler_on_a_path_comes_back_after_a_restart_and_a_snapshot_does_not(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -123,3 +125,23 @@ def test_distillation_counts_as_training() -> None:
     steps.history.stepped("m", learning_rate=0.1, grad_norm=None)
     run = steps.history.runs()["m"]
     assert (run.loss, run.tokens, run.loss_fn) == (3.0, 3, "reverse_kl")
+
+
+@pytest.mark.parametrize("begins_before", [True, False], ids=["begun", "waiting"])
+def test_a_watched_future_goes_with_the_last_who_holds_it(begins_before: bool) -> None:
+    gc.disable()
+    try:
+        future: Future[Result] = Future()
+        if begins_before:
+            future.set_running_or_notify_cancel()
+        timing = Timing()
+        timing.watch(future)
+        if not begins_before:
+            future.set_running_or_notify_cancel()
+        future.set_result(RESULT)
+        gone = weakref.ref(future)
+        del future
+        assert gone() is None
+        assert timing.wait() is not None
+    finally:
+        gc.enable()
