@@ -32,9 +32,9 @@ class ServiceSettings:
     abandoned_after_s: float = 600.0
     """Silence after which a session may have to make room. A debugger can hold a client up, so it
     is minutes, and nothing is dropped without need."""
-    max_snapshots: int = 64
+    max_snapshots: int = 16
     """Unnamed snapshots of one session that are kept however long nobody uses them."""
-    snapshot_idle_s: float = 600.0
+    snapshot_idle_s: float = 120.0
     """How long an unnamed snapshot beyond that number is kept after its last use."""
     archive_link_s: float = 900.0
     expiry_sweep_s: float = 60.0
