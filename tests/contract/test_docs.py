@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -19,6 +22,7 @@ PAGES = [
     *sorted(ROOT.glob("*.md")),
     ROOT / "mappings" / "README.md",
     ROOT / "fixtures" / "README.md",
+    ROOT / "examples" / "README.md",
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
 HAND_WRITTEN = [page for page in PAGES if page.parent.name != "rules"]
@@ -34,7 +38,11 @@ SNIPPET = re.compile(r"<!-- lines of (?P<path>\S+) -->\n```python\n(?P<code>.*?)
 OUTPUT = re.compile(
     r"<!-- output of mint-migrate (?P<arguments>.+?) -->\n```text\n(?P<text>.*?)```", re.DOTALL
 )
-PATH = re.compile(r"`((?:migrator|runtime|mappings|templates|fixtures|tests|docs|\.ci)/[\w./-]*)`")
+FOLDERS = "migrator|runtime|mappings|templates|fixtures|tests|docs|examples|benchmarks|\\.ci"
+PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
+PROGRAM = re.compile(r"\bpython (?:-m (?P<module>[\w.]+)|(?P<path>[\w./-]+\.py))")
+EXAMPLES = ROOT / "examples"
+EXAMPLES_PAGE = (EXAMPLES / "README.md").read_text(encoding="utf-8")
 
 
 def identifier(page: Path) -> str:
@@ -61,6 +69,16 @@ def test_paths_in_pages_exist(page):
 
 
 @pytest.mark.parametrize("page", HAND_WRITTEN, ids=identifier)
+def test_programs_that_pages_start_exist(page):
+    started = list(PROGRAM.finditer(page.read_text(encoding="utf-8")))
+    paths = {match["path"] for match in started if match["path"]}
+    assert [each for each in sorted(paths) if not (ROOT / each).is_file()] == []
+    modules = {match["module"] for match in started if match["module"]}
+    outside = sorted(each for each in modules if not (ROOT / each / "__main__.py").is_file())
+    assert [each for each in outside if importlib.util.find_spec(each) is None] == []
+
+
+@pytest.mark.parametrize("page", HAND_WRITTEN, ids=identifier)
 def test_make_targets_in_pages_exist(page):
     assert set(TARGET.findall(page.read_text(encoding="utf-8"))) - TARGETS == set()
 
@@ -77,7 +95,7 @@ def test_the_readme_names_the_two_commands():
 def test_the_build_runs_the_readmes_test_command():
     build = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    assert re.search(r"for target in .*\btest\b.*; do", build)
+    assert re.search(r"\blane\b.*\btest\b", build)
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMAND.findall(README))))
@@ -88,9 +106,31 @@ def test_commands_in_the_readme_are_understood(command):
     cli.parser_of(names[name]).parse_args(arguments)
 
 
-@pytest.mark.parametrize("name", sorted(set(RUNTIME_COMMAND.findall(README))))
-def test_commands_of_the_runtime_in_the_readme_exist(name):
-    assert name in get_command(app).commands
+@pytest.mark.parametrize("page", HAND_WRITTEN, ids=identifier)
+def test_commands_of_the_runtime_in_pages_exist(page):
+    named = set(RUNTIME_COMMAND.findall(page.read_text(encoding="utf-8")))
+    assert named - set(get_command(app).commands) == set()
+
+
+def test_the_table_of_examples_names_every_script():
+    named = set(re.findall(r"`([\w/]+\.py)`", EXAMPLES_PAGE))
+    held = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py")}
+    assert named - held == {"grpo_data.py"}, "named without its folder in a sentence"
+    assert held - named == {"rl/sandbox_child.py"}, "the part of the sandbox that is not called"
+
+
+def test_the_table_of_settings_is_the_configuration_of_the_examples():
+    config = importlib.import_module("rl_core").RLConfig
+    held = {
+        variable: each.default
+        for each in dataclasses.fields(config)
+        for variable in each.metadata.get("variables", ())
+    }
+    rows = re.findall(r"^\| (`MINT_.*?) \| (.*?) \|", EXAMPLES_PAGE, re.MULTILINE)
+    told = {name: text for cell, text in rows for name in re.findall(r"`(MINT_\w+)`", cell)}
+    assert told.pop("MINT_RL_OUTPUT_DIR") == "by script"
+    del held["MINT_RL_OUTPUT_DIR"]
+    assert {name: type(held[name])(text.strip("`")) for name, text in told.items()} == held
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPET.findall(README))))

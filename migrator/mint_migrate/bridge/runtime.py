@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -20,7 +21,29 @@ from mint_migrate.bridge.process import Tethered, start_tethered, tail
 from mint_migrate.bridge.ready import wait_until_ready
 
 MODULE = "mint_runtime"
-ARCHITECTURES = ("qwen3", "qwen2", "llama")
+PROFILE_VARIABLE = "MINT_RUNTIME_PROFILE"
+"""Environment variable with the `--profile` of every server started here.
+
+`hosted` leaves out what the hosted service lacks, so that a script which runs here runs there.
+"""
+
+_FAMILIES = tuple(
+    (re.compile(pattern), architecture)
+    for pattern, architecture in (
+        (r"llama[-_]?3[._][1-9]", "llama3"),
+        (r"llama|smollm2?-", "llama"),
+        (r"qwen3.*(-a\d+b|moe)", "qwen3_moe"),
+        (r"qwen3", "qwen3"),
+        # DeepSeek distilled into Qwen2.5, and so named without a number.
+        (r"qwen[12]|distill-qwen", "qwen2"),
+        (r"gemma", "gemma3"),
+        # Later releases of the same size have no window.
+        (r"mistral-7b.*v0\.1|zephyr-7b", "mistral_sliding"),
+        (r"[mn]istral", "mistral"),
+    )
+)
+"""What the names of models look like, the first that fits counts, and the family they belong to."""
+_UNNAMED = "qwen3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +106,8 @@ def serve(
         initial_adapter: peft folder that the first model created starts from.
         dtype: of the base weights, such as `float32`; None leaves it to the server.
         device: such as `cpu`; None leaves it to the server.
-        env: the server's environment; this process's own when absent.
+        env: the server's environment; this process's own when absent. `PROFILE_VARIABLE` in it is
+            handed on as the server's profile.
 
     Raises:
         RuntimeFailed: the server did not get ready.
@@ -100,6 +124,8 @@ def serve(
         args += ["--dtype", dtype] if dtype else []
         args += ["--device", device] if device else []
         environment = dict(os.environ if env is None else env) | {"MINT_RUNTIME_API_KEY": api_key}
+        profile = environment.get(PROFILE_VARIABLE)
+        args += ["--profile", profile] if profile else []
         log = state_dir / "runtime.log"
         with start_tethered(MODULE, args, log=log, env=environment, cwd=folder) as server:
             address = wait_until_ready(server, ready_file)
@@ -118,14 +144,21 @@ def _serve_arguments(
     return args
 
 
-def architecture_for(name: str) -> str:
-    """Return the family of the tiny model that stands for a name; Qwen3 where it is silent."""
-    lowered = name.lower()
-    if "llama" in lowered:
-        return "llama"
-    if "qwen2" in lowered:
-        return "qwen2"
-    return "qwen3"
+def architecture_for(name: str, *, with_experts: bool = True) -> str:
+    """Return the family of the tiny model that stands for a name; Qwen3 where it is silent.
+
+    The last part of the name is asked first, as an owner may publish models of several families.
+
+    Args:
+        name: as scripts write it.
+        with_experts: whether a mixture of experts may stand for one; else its dense sibling does.
+    """
+    lowered = name.lower().rstrip("/")
+    for text in (lowered.rpartition("/")[2], lowered):
+        for pattern, architecture in _FAMILIES:
+            if pattern.search(text):
+                return architecture if with_experts else architecture.removesuffix("_moe")
+    return _UNNAMED
 
 
 def cache_dir() -> Path:

@@ -94,6 +94,7 @@ def build_world(
     base_model: Path | None = None,
     data: Path | None = None,
     cache: Path | None = None,
+    with_experts: bool = True,
 ) -> World:
     """Return a world that answers every model and data set a script names.
 
@@ -107,13 +108,15 @@ def build_world(
         base_model: stands in for every model instead of a tiny random one.
         data: JSON, JSON lines or CSV that stands in for every data set instead of synthetic rows.
         cache: where tiny models are kept.
+        with_experts: whether a tiny mixture of experts stands for one; else a dense model does.
     """
     names = find_names(source, args, folder=folder)
     extra = find_names(also) if also else names
     model_names = tuple(dict.fromkeys([*names.models, *extra.models, *extra.base_models]))
     hub = StandInHub(root=root)
     models = {
-        name: base_model or tiny_model(architecture_for(name), cache=cache)
+        name: base_model
+        or tiny_model(architecture_for(name, with_experts=with_experts), cache=cache)
         for name in model_names
         if not (folder / name).is_dir()
     }

@@ -206,6 +206,9 @@ def _world(source: str, text: str, original: Path, root: Path, options: VerifyOp
         base_model=model_folder(str(options.base_model)) if options.base_model else None,
         data=options.data,
         cache=options.cache,
+        # peft trains the experts of a layer as one tensor, with a rank and factors of its own:
+        # there is no adapter that both sides could start from.
+        with_experts=False,
     )
 
 
@@ -262,7 +265,7 @@ def _served(job: _Job) -> dict[str, Path | None]:
             served[name] = local
         else:
             served[name] = job.world.models.get(name) or tiny_model(
-                architecture_for(name), cache=job.options.cache
+                architecture_for(name, with_experts=False), cache=job.options.cache
             )
     if not served:
         raise CannotRun(

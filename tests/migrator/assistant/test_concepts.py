@@ -23,7 +23,7 @@ SEED_NAMES = {
     ],
     "trl": ["SFTTrainer", "PPOTrainer", "DPOTrainer", "AutoModelForCausalLM", "Dataset"],
 }
-LOSSES = ("cross_entropy", "importance_sampling", "ppo", "cispo", "dro")
+LOSSES = ("cross_entropy", "importance_sampling", "ppo", "cispo", "dro", "reverse_kl")
 ENTRY = {
     "id": "verl.thing",
     "framework": "verl",

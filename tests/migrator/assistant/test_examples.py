@@ -55,7 +55,9 @@ def mint_calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
         if not isinstance(node, ast.Call):
             continue
         text = ast.unparse(node.func)
-        if text.startswith("types."):
+        if text.startswith("mint.mint."):
+            found.append((text, node))
+        elif text.startswith("types."):
             found.append((f"mint.{text}", node))
         elif text in ("mint.ServiceClient", "tinker.ServiceClient"):
             found.append(("mint.ServiceClient", node))
@@ -107,6 +109,8 @@ def test_the_calls_exist_with_these_arguments(concept):
         "types.AdamParams(betas=(0.9, 0.999))",
         "mint.ServiceClient().create_lora_training_client(rank=8)",
         "sampling_client.sample(prompt=prompt)",
+        "mint.mint.interpolate_checkpoints(service_client, paths=paths, coefficients=[0.5, 0.5])",
+        "mint.mint.ReverseKLDatum(student_tokens=tokens)",
     ],
 )
 def test_the_check_finds_a_wrong_call(wrong):

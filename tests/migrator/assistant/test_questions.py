@@ -30,6 +30,12 @@ QUESTIONS = {
     "cispo": "mint.cispo",
     "what does dro do": "mint.dro",
     "which loss functions are there": "mint.loss_functions",
+    "what does forward_backward_reverse_kl compute": "mint.reverse_kl",
+    "on policy distillation": "mint.reverse_kl",
+    # More of the server.
+    "how do I upload an adapter": "mint.upload",
+    "how do I average checkpoints": "mint.interpolate",
+    "is there an OpenAI compatible endpoint": "mint.openai",
     # The key differences.
     "can I use fsdp": "mint.distributed_training",
     "how does distributed training work": "mint.distributed_training",

@@ -16,6 +16,7 @@ from mint_migrate.bridge.commands import run_command
 from mint_migrate.bridge.errors import CannotRun, RuntimeFailed, RuntimeMissing
 from mint_migrate.bridge.run import run_child
 from mint_migrate.bridge.runtime import architecture_for, require_runtime, serve
+from mint_runtime.cli import Architecture
 from support.tiny_folder import shared_cache, tiny_folder
 
 NAME = "acme/tiny"
@@ -229,11 +230,42 @@ def test_script_that_cannot_run_is_refused_before_anything_starts(tmp_path, cont
 @pytest.mark.parametrize(
     ("name", "architecture"),
     [
-        ("meta-llama/Llama-3.2-1B", "llama"),
+        ("meta-llama/Llama-3.2-1B", "llama3"),
+        ("meta-llama/Meta-Llama-3.1-8B-Instruct", "llama3"),
+        ("meta-llama/Meta-Llama-3-8B", "llama"),
+        ("meta-llama/Llama-2-7b-hf", "llama"),
+        ("HuggingFaceTB/SmolLM2-135M", "llama"),
         ("Qwen/Qwen2.5-0.5B", "qwen2"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "qwen2"),
         ("Qwen/Qwen3-0.6B", "qwen3"),
-        ("google/gemma-3-1b-it", "qwen3"),
+        ("Qwen/Qwen3-30B-A3B-Instruct-2507", "qwen3_moe"),
+        ("Qwen/Qwen3-Coder-480B-A35B-Instruct", "qwen3_moe"),
+        ("google/gemma-3-1b-it", "gemma3"),
+        ("mistralai/Mistral-7B-v0.1", "mistral_sliding"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral"),
+        ("mistralai/Ministral-8B-Instruct-2410", "mistral"),
+        ("mistralai/Codestral-22B-v0.1", "mistral"),
+        ("models/Qwen3-0.6B/", "qwen3"),
+        ("someone/a-model", "qwen3"),
     ],
 )
 def test_stand_in_has_the_family_that_the_name_tells(name, architecture):
     assert architecture_for(name) == architecture
+
+
+def test_a_dense_sibling_stands_for_experts_where_they_cannot_be_compared():
+    assert architecture_for("Qwen/Qwen3-30B-A3B", with_experts=False) == "qwen3"
+
+
+def test_the_runtime_can_make_every_family_and_a_name_leads_to_each():
+    named = {architecture for _pattern, architecture in runtime_module._FAMILIES}
+    assert named == {each.value for each in Architecture}
+
+
+def test_profile_of_the_environment_reaches_the_server(tmp_path):
+    environment = os.environ | {runtime_module.PROFILE_VARIABLE: "no-such-profile"}
+    with (
+        pytest.raises(RuntimeFailed, match="no-such-profile"),
+        serve({NAME: tiny_folder()}, state_dir=tmp_path / "state", env=environment),
+    ):
+        pass
