@@ -11,6 +11,7 @@ Legend: N rows.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _PROBE_RANK = 16
 # Share of the free memory that a pass may fill: the rest is for the head, for temporary tensors
 # and for whoever else uses the machine.
 _USABLE = 0.5
+_ASK_AGAIN_S = 0.25
 MAX_PASS_TOKENS = {"cpu": 4096, "cuda": 32768}
 """Rows per pass where memory would allow more: from there on a wider pass is no faster, and others
 wait longer for it."""
@@ -98,6 +100,8 @@ class PassBudget:
     def __init__(self, base: BaseModel) -> None:
         self._base = base
         self._memory: PassMemory | None = None
+        self._available = 0
+        self._asked = -math.inf
 
     @property
     def memory(self) -> PassMemory:
@@ -109,16 +113,22 @@ class PassBudget:
     def max_rows(self) -> int:
         """Return how many rows the next pass should have at most."""
         limit = MAX_PASS_TOKENS.get(self._base.device.type, MAX_PASS_TOKENS["cuda"])
-        fitting = self.memory.rows(available_bytes(self._base.device))
+        fitting = self.memory.rows(self._available_bytes())
         return min(limit, max(MIN_PASS_TOKENS, fitting))
+
+    def _available_bytes(self) -> int:
+        # Asking takes as long as a tenth of a small pass.
+        now = time.monotonic()
+        if now - self._asked > _ASK_AGAIN_S:
+            self._available, self._asked = available_bytes(self._base.device), now
+        return self._available
 
     @contextmanager
     def fitting(self, num_rows: int, *, backward: bool) -> Iterator[None]:
         """Run a pass of `num_rows` rows with as many layers recomputed as memory demands."""
         num_layers = 0
         if backward:
-            available = available_bytes(self._base.device)
-            num_layers = self.memory.layers_to_recompute(num_rows, available)
+            num_layers = self.memory.layers_to_recompute(num_rows, self._available_bytes())
         with recomputing(self._base, num_layers):
             yield
 
@@ -142,7 +152,7 @@ def used_bytes(device: torch.device) -> int:
 @contextmanager
 def recomputing(base: BaseModel, num_layers: int) -> Iterator[None]:
     """Run the body, forward and backward, with the first `num_layers` layers recomputed."""
-    layers = _layers(base)[:num_layers]
+    layers = _layers(base)[:num_layers] if num_layers else []
     recompute = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
     try:
         for layer in layers:

@@ -67,6 +67,7 @@ def test_layers_are_as_before_after_an_error(base):
 
 def test_passes_shrink_with_free_memory_but_not_below_what_is_useful(base, monkeypatch):
     budget = PassBudget(base)
+    monkeypatch.setattr(memory, "_ASK_AGAIN_S", -1.0)
     monkeypatch.setattr(memory, "available_bytes", lambda device: 2**50)
     assert budget.max_rows() == memory.MAX_PASS_TOKENS["cpu"]
 
@@ -75,3 +76,13 @@ def test_passes_shrink_with_free_memory_but_not_below_what_is_useful(base, monke
 
     monkeypatch.setattr(memory, "available_bytes", lambda device: 0)
     assert budget.max_rows() == MIN_PASS_TOKENS
+
+
+def test_free_memory_is_asked_for_now_and_then_only(base, monkeypatch):
+    budget, asked = PassBudget(base), []
+    monkeypatch.setattr(memory, "available_bytes", lambda device: asked.append(1) or 2**50)
+
+    for _ in range(3):
+        budget.max_rows()
+
+    assert len(asked) == 1
