@@ -262,7 +262,7 @@ class EngineLoop:
             members = compose([step.run for step in steps], budget.max_rows())
             runs = {id(run) for run, _ in members}
             involved = [step for step in steps if id(step.run) in runs]
-            num_rows = sum(len(run.data[i].tokens_T) for run, taken in members for i in taken)
+            num_rows = sum(run.num_rows(taken) for run, taken in members)
             with budget.fitting(num_rows, backward=backward):
                 train_pass(base, members, backward=backward)
             self._counters.trained_tokens += num_rows

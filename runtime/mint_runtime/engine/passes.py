@@ -27,22 +27,15 @@ def compose(runs: Sequence[StepRun], max_rows: int) -> list[Member]:
     members: list[Member] = []
     left = max_rows
     for place, run in enumerate(runs):
-        share = max(left // (len(runs) - place), 0)
-        taken = run.take(share)
+        taken = run.take(left // (len(runs) - place))
         if not taken and run.next_tokens <= left:
             # Its next datum is longer than its share but fits into what is left for all.
             taken = run.take(run.next_tokens)
         if taken:
             members.append((run, taken))
-            left -= sum(len(run.data[index].tokens_T) for index in taken)
-    if not members:
-        first = runs[0]
-        return [(first, first.take(first.next_tokens))]
-    return [(run, _fill(run, taken, left)) for run, taken in members[:1]] + members[1:]
-
-
-def _fill(run: StepRun, taken: list[int], left: int) -> list[int]:
-    """Return `taken` and what else of the same step fits into `left` rows."""
-    if not run.pending or not run.same_kind(taken[0]):
-        return taken
-    return taken + run.take(left)
+            left -= run.num_rows(taken)
+    first, taken = members[0]
+    if first.pending and first.same_kind(taken[0]):
+        # What nobody else needed.
+        taken += first.take(left)
+    return members

@@ -72,6 +72,10 @@ class StepRun:
             taken.append(self.pending.popleft())
         return taken
 
+    def num_rows(self, indices: Sequence[int]) -> int:
+        """Return how many rows these datums have in a pass."""
+        return sum(len(self.data[index].tokens_T) for index in indices)
+
     def same_kind(self, index: int) -> bool:
         """Tell whether the next datum may share a pass with datum `index`."""
         return datum_kind(self.data[self.pending[0]]) == datum_kind(self.data[index])
@@ -163,8 +167,8 @@ def add_gradient(model: TrainedModel, gradient: Gradient) -> None:
 
 def train_pass(
     base: BaseModel, members: Sequence[tuple[StepRun, Sequence[int]]], *, backward: bool
-) -> int:
-    """Run one pass over datums of several models of `base`; return its number of rows.
+) -> None:
+    """Run one pass over datums of several models of `base`.
 
     Args:
         base: the base model of all members.
@@ -185,7 +189,6 @@ def train_pass(
                 grad_NK[rows, columns] = grad_nK
         if backward and grad_NK.any():
             torch.autograd.backward(hidden_ND, head.backward(grad_NK))
-    return len(packed.tokens_N)
 
 
 def _lora_plan(runs: Sequence[StepRun], packed: Pack, *, backward: bool) -> LoraPlan:
