@@ -38,7 +38,7 @@ def migrate_source(source: Source, options: Options, tables: Tables) -> Outcome:
     plan = build_plan(facts, tables, options)
     plan = _suppress(plan, suppressions(source.text))
     text = None
-    if plan.script is not None:
+    if plan.scripts:
         text = _write(source, tree, facts, plan)
         problems = check_output(text, source.text, plan, tables)
         if problems:
@@ -59,12 +59,11 @@ def _write(source: Source, tree: ast.Module, facts: Facts, plan: Plan) -> str:
     from mint_migrate.render.script import render_functions
     from mint_migrate.rewrite.module import rewrite_module
 
-    assert plan.script is not None
     name = source.path.replace("\\", "/").rsplit("/", 1)[-1]
-    headline = (
-        f"Supervised fine-tuning on MinT, converted from {name} (TRL {plan.version}, SFTTrainer)."
-    )
-    return rewrite_module(source.text, tree, plan, render_functions(plan.script), headline)
+    trainers = ", ".join(plan.trainers)
+    headline = f"{plan.headline} on MinT, converted from {name} (TRL {plan.version}, {trainers})."
+    functions = "\n\n".join(render_functions(script) for script in plan.scripts)
+    return rewrite_module(source.text, tree, plan, functions, headline)
 
 
 def _suppress(plan: Plan, accepted: Suppressions) -> Plan:

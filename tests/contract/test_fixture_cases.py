@@ -1,16 +1,15 @@
-"""`fixtures/cases.toml` names every fixture and counts it as the walker does."""
+"""`fixtures/cases/` names every fixture and counts it as the walker does."""
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
+from support.cases import FIXTURES, cases
 from support.walker import counts
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 FOLDERS = ("before/trl", "before/other", "broken")
-CASES = tomllib.loads((FIXTURES / "cases.toml").read_text(encoding="utf-8"))["case"]
+CASES = cases()
 COUNTED = [case for case in CASES if "expected" in case]
 UNREADABLE = {"does_not_parse", "latin1", "notes"}
 

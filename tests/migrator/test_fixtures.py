@@ -15,6 +15,7 @@ import pytest
 from mint_migrate.analyse.text import SourceText
 from mint_migrate.model.outcome import Migrated
 from mint_migrate.model.plan import Fidelity
+from support.cases import cases
 from support.scripts import converted, outcome
 from support.walker import found
 
@@ -23,14 +24,11 @@ BEFORE = ROOT / "fixtures" / "before"
 TRL = sorted(
     path.relative_to(BEFORE).with_suffix("").as_posix() for path in BEFORE.glob("trl/*.py")
 )
-NOT_CONVERTED = {
-    "trl/hf_arg_parser",
-    "trl/trainer_from_kwargs",
-    "trl/trainer_subclass",
-    "trl/trainer_under_if",
-    "trl/trl_parser",
-    "trl/unsloth_model",
-}
+NOT_CONVERTED = sorted(
+    case["path"].removeprefix("before/").removesuffix(".py")
+    for case in cases()
+    if not case.get("converts", True)
+)
 """Shapes that end as `manual`, each with its reason; may only shrink."""
 CONVERTED = [case for case in TRL if case not in NOT_CONVERTED]
 
@@ -62,7 +60,7 @@ def test_conversion_is_the_reviewed_one(case: str, after) -> None:
     assert converted(migrate(case)) == after(name=case)
 
 
-@pytest.mark.parametrize("case", sorted(NOT_CONVERTED))
+@pytest.mark.parametrize("case", NOT_CONVERTED)
 def test_what_is_not_converted_says_why_and_writes_nothing(case: str) -> None:
     result = migrate(case)
     assert result.text is None

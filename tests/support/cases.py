@@ -1,4 +1,4 @@
-"""The fixtures and what `cases.toml` says about them."""
+"""The fixtures and what `fixtures/cases/` says about them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ FIXTURES = ROOT / "fixtures"
 
 @functools.cache
 def cases() -> tuple[dict[str, Any], ...]:
-    """Return every case of `cases.toml`."""
-    return tuple(tomllib.loads((FIXTURES / "cases.toml").read_text(encoding="utf-8"))["case"])
+    """Return every case of `fixtures/cases/`."""
+    files = sorted((FIXTURES / "cases").glob("*.toml"))
+    tables = [tomllib.loads(path.read_text(encoding="utf-8")) for path in files]
+    return tuple(case for table in tables for case in table["case"])
 
 
 def verifiable() -> list[str]:

@@ -2,62 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mint_migrate.model.plan import Decision
 from mint_migrate.model.source import Span
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """Names of the functions and variables we add, none of which the user's module has."""
-
-    tokenize: str = "tokenize_row"
-    build_batch: str = "build_batch"
-    learning_rate: str = "learning_rate_at"
-    evaluate: str = "evaluate"
-    save_checkpoint: str = "save_checkpoint"
-    find_checkpoint: str = "find_checkpoint"
-    train: str = "train"
-    client: str = "training_client"
-    checkpoint: str = "checkpoint"
-    rows: str = "eval_rows"
-    summary: str = "training_summary"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataScript:
-    """How one row becomes tokens."""
-
-    format: str
-    """What a row holds: text | messages | prompt_completion | prompt_completion_chat | tokens,
-    formatting_func (a function makes the text), or any (seen when it runs).
-    """
-    text_field: str = "'text'"
-    eos: str = "text"
-    """What ends a row: none | text (the token's, where it is missing) | id (to every row)."""
-    pairs: str = "common_prefix"
-    """Where a completion starts: common_prefix | prompt_length. All of the row is trained on:
-    concatenated | rendered_as_chat.
-    """
-    chat: str = "ids"
-    """How a conversation is tokenized: ids (by the template), or rendered first: text |
-    text_special (with special tokens).
-    """
-    masked: bool = False
-    completion_only: bool = True
-    marks_generation: bool = True
-    """Whether a conversational prompt ends in the template's generation prompt."""
-    masks_padding: bool = False
-    """Whether every pad token was left out of the loss, whatever labels a row has."""
-    reads_labels: bool = True
-    """Whether the labels of rows that are tokens already counted."""
-    cuts_tokens: bool = True
-    """Whether such rows were truncated."""
-    batched_formatting: bool = False
-    drops_masked: bool = False
-    cut: str = ""
-    """Slice that truncates, such as `[: config.max_length]`."""
+Names = Mapping[str, str]
+"""What the functions and variables that we add are called, by role; never a name of the user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,22 +32,26 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SftScript:
-    """Everything `sft.py.j2` looks at."""
+class LoopScript:
+    """What the functions of every kind of training look at. A kind adds its own fields."""
 
+    template: ClassVar[str]
+    """File under `templates/` that renders the functions."""
     names: Names
-    data: DataScript
     schedule: Schedule
     ref: dict[str, str]
     """Expression for each optimizer setting: `config.x` or a literal."""
     every: dict[str, str]
     length: str
     """epochs | max_steps | either"""
-    order: str
-    order_seed: str
     lora_options: tuple[str, ...]
     tokenizer: bool
-    eval_dataset: bool
+    """The call hands a tokenizer on; otherwise it is the model's."""
+    passes: tuple[str, ...] = ()
+    """Further arguments of the trainer that the call of `train` hands on, by name."""
+    handed: tuple[tuple[str, str], ...] = ()
+    """(parameter, expression) of what else the call hands on."""
+    eval_dataset: bool = False
     eval_optional: bool = False
     evaluation: str = "no"
     evaluates_later: bool = False
@@ -107,21 +64,28 @@ class SftScript:
     tracker_starts: bool = False
     tracker_project: str = "'huggingface'"
     run_name: bool = False
-    micro_batches: bool = False
-    """Each micro-batch is averaged over its own tokens, then they are averaged."""
+    logging_first_step: bool = False
+    summarizes: bool = False
+    """The user's code reads the result of `train()`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochsScript(LoopScript):
+    """A loop over the rows of a data set, epoch after epoch."""
+
+    order: str
+    """random | sequential"""
+    order_seed: str
     epoch_end: str = "own_step"
     """What the micro-batches make that do not fill the last window of an epoch: own_step |
     own_step_not_counted (when the length of training is computed) | carried_over (they belong to
     the window that the next epoch fills).
     """
-    counts_first_token: bool = False
-    """The original divided by all labels, though nothing predicts the first of each row."""
+    micro_batches: bool = False
+    """Each micro-batch is averaged by itself, then they are averaged."""
     drop_last: bool = False
     shuffle_dataset: bool = False
     eos_token: str = ""
-    logging_first_step: bool = False
-    summarizes: bool = False
-    """The user's code reads the result of `train()`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +108,12 @@ class Plan:
     evidence: tuple[str, ...]
     decisions: tuple[Decision, ...]
     edits: tuple[Edit, ...] = ()
-    script: SftScript | None = None
+    scripts: tuple[LoopScript, ...] = ()
+    """What is trained, in the order of the script."""
+    headline: str = ""
+    """What the result does, for its docstring: `Supervised fine-tuning`."""
+    trainers: tuple[str, ...] = ()
+    """Names of the trainers that are converted: `SFTTrainer`."""
     imports: tuple[str, ...] = ()
     """Import statements the result needs."""
     dropped_imports: tuple[tuple[Span, str], ...] = ()

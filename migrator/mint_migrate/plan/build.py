@@ -2,45 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from mint_migrate.model.facts import Call, Facts, Statement
+from mint_migrate.model.facts import Call, Facts
 from mint_migrate.model.plan import Decision, Fidelity, Found
-from mint_migrate.model.script import Edit, Plan, SftScript
+from mint_migrate.model.script import Edit, LoopScript, Names, Plan
 from mint_migrate.model.source import Options, Span, contains
+from mint_migrate.plan.broken import (
+    break_dependents,
+    check_inputs,
+    decide_lost_uses,
+    undelete,
+)
 from mint_migrate.plan.names import allocate_names
-from mint_migrate.plan.survival import drop_orphans, is_still_used, names_in
+from mint_migrate.plan.survival import drop_orphans, is_still_used
 from mint_migrate.plan.version import infer_version
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.leftovers import decide_call, decide_import, decide_override, decide_use
-from mint_migrate.rules.trl.sft_arguments import TRAINER
-from mint_migrate.rules.trl.sft_trainer import plan_sft
+from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.registry import KINDS
+from mint_migrate.rules.trl.trainer import plan_trainer
 from mint_migrate.tables.lookup import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """One trainer that is converted."""
+
+    kind: TrainerKind
+    call: Call
+    script: LoopScript
+    imports: frozenset[str]
 
 
 def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
     """Decide about everything in *facts*. The decisions cover the found things one to one."""
     version, evidence = infer_version(facts, tables, options)
-    trainers = [call for call in facts.calls if tables.canonical(call.qualified) == TRAINER]
-    first_problem: Blocked | None = None
-    for trainer in trainers:
-        ledger = Ledger(facts=facts, tables=tables, options=options, version=version)
+    ledger = Ledger(facts=facts, tables=tables, options=options, version=version)
+    problems: list[Blocked] = []
+    trainings: list[_Training] = []
+    for call in facts.calls:
+        kind = KINDS.get(tables.canonical(call.qualified))
+        if kind is None or call.found in ledger.decisions:
+            continue
+        attempt = ledger.copy()
+        names = _names(facts, kind, trainings)
         try:
-            script, imports = plan_sft(ledger, trainer, allocate_names(facts))
-            return _finish(ledger, trainer, script, imports, evidence)
+            script, imports = plan_trainer(attempt, kind, call, names)
         except Blocked as problem:
-            first_problem = first_problem or problem
-    return _unconverted(facts, tables, options, version, evidence, first_problem)
+            problems.append(problem)
+            continue
+        ledger = attempt
+        trainings.append(_Training(kind, call, script, imports))
+    if trainings:
+        try:
+            return _finish(ledger, trainings, evidence)
+        except Blocked as problem:
+            problems.insert(0, problem)
+    return _unconverted(
+        facts, tables, options, version, evidence, problems[0] if problems else None
+    )
 
 
-def _finish(
-    ledger: Ledger,
-    trainer: Call,
-    script: SftScript,
-    imports: frozenset[str],
-    evidence: tuple[str, ...],
-) -> Plan:
-    """Decide what the trainer's rule did not, and put the plan together.
+def _names(facts: Facts, kind: TrainerKind, others: Iterable[_Training]) -> Names:
+    taken = [name for other in others for name in other.script.names.values()]
+    return allocate_names(facts, kind.roles, kind.short, taken)
+
+
+def _finish(ledger: Ledger, trainings: list[_Training], evidence: tuple[str, ...]) -> Plan:
+    """Decide what the trainers' rules did not, and put the plan together.
 
     Raises:
         Blocked: what became a comment is needed for training.
@@ -56,199 +87,30 @@ def _finish(
     for override in facts.overridden:
         decide_override(ledger, override)
         partial = True
-    _break_dependents(ledger)
-    _check_inputs(ledger, trainer)
-    _decide_lost_uses(ledger)
-    _undelete(ledger)
+    break_dependents(ledger)
+    for training in trainings:
+        check_inputs(ledger, training.call)
+    decide_lost_uses(ledger)
+    undelete(ledger)
     orphans = drop_orphans(ledger)
     dropped = (*_decide_imports(ledger), *orphans)
+    kinds = list(dict.fromkeys(training.kind.headline for training in trainings))
     return Plan(
         version=ledger.version,
         evidence=evidence,
         decisions=_ordered(ledger, facts),
         edits=_edits(ledger),
-        script=script,
-        imports=tuple(sorted(imports)),
+        scripts=tuple(training.script for training in trainings),
+        headline=" and ".join([kinds[0], *(f"{kind[0].lower()}{kind[1:]}" for kind in kinds[1:])]),
+        trainers=tuple(
+            dict.fromkeys(training.kind.trainer.removeprefix("trl.") for training in trainings)
+        ),
+        imports=tuple(sorted(frozenset().union(*(training.imports for training in trainings)))),
         dropped_imports=dropped,
-        summary=_summary(ledger, trainer),
+        summary=_summary(ledger),
         partial=partial,
-        notices=tuple(ledger.notices),
+        notices=tuple(dict.fromkeys(ledger.notices)),
     )
-
-
-def _break_dependents(ledger: Ledger) -> None:
-    """Turn statements that need a variable which no longer exists into comments, and so on."""
-    facts = ledger.facts
-    pending = True
-    for span, (code, _) in list(ledger.broken.items()):
-        _lose(ledger, _statement(facts, span), code)
-    while pending:
-        pending = False
-        for statement in facts.statements:
-            if _is_settled(ledger, statement):
-                continue
-            lost = _lost_name(ledger, statement)
-            if lost is None:
-                continue
-            name, code = lost
-            ledger.broken[statement.span] = (code, f"there is no `{name}` any more")
-            owner = ledger.owner_of(name, statement.scope)
-            if owner is not None:
-                ledger.needs_person(name, owner, statement.span, code)
-            _lose(ledger, statement, code)
-            pending = True
-
-
-def _statement(facts: Facts, span: Span) -> Statement:
-    return next(item for item in facts.statements if item.span == span)
-
-
-def _lose(ledger: Ledger, statement: Statement, code: str) -> None:
-    for name in statement.binds:
-        owner = ledger.owner_of(name, statement.scope)
-        if owner is None:
-            continue
-        others = [
-            item
-            for item in ledger.facts.bindings
-            if item.name == name
-            and item.scope == owner
-            and item.statement != statement.span
-            and item.statement not in ledger.broken
-            and item.kind not in {"parameter", "delete"}
-        ]
-        if not others:
-            ledger.removed.setdefault((name, owner), code)
-
-
-def _check_inputs(ledger: Ledger, trainer: Call) -> None:
-    """What training is given must not come from a statement that became a comment.
-
-    Raises:
-        Blocked: it does.
-    """
-    facts = ledger.facts
-    written = [span for span, edit in ledger.edits.items() if edit.is_statement and edit.text]
-    for span in written:
-        outer = next(
-            (item for item in ledger.broken if item != span and contains(item, span)), None
-        )
-        if outer is not None and _is_conversion(ledger, span):
-            code, note = ledger.broken[outer]
-            raise Blocked(
-                code, f"line {outer.line} cannot stay, and training stands inside it: {note}"
-            )
-    inputs = _training_inputs(ledger, trainer)
-    for statement in facts.statements:
-        outer = next((item for item in ledger.broken if contains(item, statement.span)), None)
-        if outer is None or statement.span in ledger.edits:
-            continue
-        for name in statement.binds:
-            if (name, ledger.owner_of(name, statement.scope)) in inputs:
-                code, note = ledger.broken[outer]
-                raise Blocked(
-                    code,
-                    f"training needs `{name}` of line {statement.span.line}, which cannot "
-                    f"stay: {note}",
-                )
-
-
-def _is_conversion(ledger: Ledger, span: Span) -> bool:
-    """Say whether an edit writes the training call or its configuration."""
-    text = ledger.edits[span].text or ""
-    return "SimpleNamespace(" in text or "base_model=" in text
-
-
-def _training_inputs(ledger: Ledger, trainer: Call) -> set[tuple[str, int | None]]:
-    """Return (name, scope) of everything that reaches the training call and its configuration."""
-    facts = ledger.facts
-    inputs = {
-        (name, ledger.owner_of(name, trainer.scope))
-        for span, edit in ledger.edits.items()
-        if edit.text and _is_conversion(ledger, span)
-        for name in names_in(edit.text)
-    }
-    pending = True
-    while pending:
-        size = len(inputs)
-        for statement in facts.statements:
-            if any(
-                (name, ledger.owner_of(name, statement.scope)) in inputs for name in statement.binds
-            ):
-                edit = ledger.edits.get(statement.span)
-                if edit is None or not edit.is_statement:
-                    inputs |= {
-                        (name, ledger.owner_of(name, statement.scope)) for name in statement.loads
-                    }
-        pending = len(inputs) > size
-    return inputs
-
-
-def _decide_lost_uses(ledger: Ledger) -> None:
-    """A use whose conversion went into a comment with the statement around it is for a person."""
-    for use in ledger.facts.uses:
-        outer = next((span for span in ledger.broken if contains(span, use.found.span)), None)
-        if outer is None:
-            continue
-        code, note = ledger.broken[outer]
-        for found in (use.found, *(argument.found for argument in use.arguments)):
-            decision = ledger.decisions[found]
-            if decision.fidelity in {Fidelity.EXACT, Fidelity.APPROXIMATE}:
-                ledger.decisions[found] = replace(
-                    decision, fidelity=Fidelity.MANUAL, code=code, target="", note=note
-                )
-
-
-def _undelete(ledger: Ledger) -> None:
-    """Take variables that no longer exist out of `del` statements."""
-    for statement in ledger.facts.statements:
-        kept = [
-            name
-            for name in statement.deletes
-            if (name, ledger.owner_of(name, statement.scope)) not in ledger.removed
-        ]
-        if len(kept) == len(statement.deletes) or _is_settled(ledger, statement):
-            continue
-        if kept:
-            ledger.replace_statement(statement.span, f"del {', '.join(kept)}")
-        else:
-            ledger.remove_statement(statement.span)
-
-
-def _is_settled(ledger: Ledger, statement: Statement) -> bool:
-    if statement.span in ledger.broken:
-        return True
-    edit = ledger.edits.get(statement.span)
-    if edit is not None and edit.is_statement:
-        return True
-    return any(contains(span, statement.span) for span in ledger.broken)
-
-
-def _lost_name(ledger: Ledger, statement: Statement) -> tuple[str, str] | None:
-    for name in statement.loads:
-        owner = ledger.owner_of(name, statement.scope)
-        if owner is None or (name, owner) not in ledger.removed:
-            continue
-        if _loads_only_in_expression_edits(ledger, statement, name):
-            continue
-        return name, ledger.removed[(name, owner)]
-    return None
-
-
-def _loads_only_in_expression_edits(ledger: Ledger, statement: Statement, name: str) -> bool:
-    """Say whether every mention of a lost name in a statement is replaced by an expression edit."""
-    inner = [
-        edit
-        for edit in ledger.edits.values()
-        if not edit.is_statement and contains(statement.span, edit.span)
-    ]
-    if not inner:
-        return False
-    rooted = [
-        use for use in ledger.facts.uses if use.root == name and use.statement == statement.span
-    ]
-    mentions = ledger.mentions(statement.span, name)
-    return len(rooted) == mentions and all(use.found.span in ledger.edits for use in rooted)
 
 
 def _decide_imports(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
@@ -290,7 +152,7 @@ def _commented(text: str) -> list[str]:
     return [f"# {line}".rstrip() for line in text.split("\n")]
 
 
-def _summary(ledger: Ledger, trainer: Call) -> tuple[str, ...]:
+def _summary(ledger: Ledger) -> tuple[str, ...]:
     """Return the sentences of the module docstring."""
     lines = []
     seen: set[tuple[str, str]] = set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from mint_migrate.model.facts import Facts
 from mint_migrate.model.script import Names
 
@@ -12,27 +14,42 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "evaluate_loss", "evaluate_on_mint"),
     "save_checkpoint": ("save_checkpoint", "save_training_state", "save_mint_checkpoint"),
     "find_checkpoint": ("find_checkpoint", "find_training_state", "find_mint_checkpoint"),
-    "train": ("train", "train_sft", "run_training", "train_on_mint"),
+    "train": ("train", "run_training", "train_on_mint"),
     "checkpoint": ("checkpoint", "saved", "mint_checkpoint"),
     "summary": ("training_summary", "summary_of_training", "mint_training_summary"),
     "rows": ("eval_rows", "held_out_rows", "mint_eval_rows"),
     "client": ("training_client", "mint_client", "mint_training_client"),
 }
+"""What every kind of training adds. A kind has further roles of its own."""
 
 
-def allocate_names(facts: Facts) -> Names:
+def allocate_names(
+    facts: Facts, roles: Mapping[str, tuple[str, ...]], short: str, taken: Iterable[str] = ()
+) -> Names:
     """Return the first free candidate for each name.
 
     Every name bound anywhere in the module counts as taken: a local variable called `train` would
     hide our function where it is called.
+
+    Args:
+        facts: the module.
+        roles: candidates of the kind's own roles; a role of `CANDIDATES` tries them first.
+        short: the kind's short name, such as `dpo`, which tells the functions of several trainings
+            apart.
+        taken: names that other trainings of the module have been given.
     """
-    taken = {name for scope in facts.scopes for name in scope.names}
-    taken |= {name for statement in facts.statements for name in statement.loads}
+    others = set(taken)
+    used = {name for scope in facts.scopes for name in scope.names} | others
+    used |= {name for statement in facts.statements for name in statement.loads}
     chosen = {}
-    for role, candidates in CANDIDATES.items():
-        free = [name for name in candidates if name not in taken]
-        chosen[role] = free[0] if free else _numbered(candidates[-1], taken)
-    return Names(**chosen)
+    for role in (*CANDIDATES, *(role for role in roles if role not in CANDIDATES)):
+        candidates = (*roles.get(role, ()), *CANDIDATES.get(role, ()))
+        if role == "train" or candidates[0] in others:
+            candidates = (candidates[0], f"{candidates[0]}_{short}", *candidates[1:])
+        free = [name for name in candidates if name not in used]
+        chosen[role] = free[0] if free else _numbered(candidates[0], used)
+        used.add(chosen[role])
+    return chosen
 
 
 def _numbered(base: str, taken: set[str]) -> str:

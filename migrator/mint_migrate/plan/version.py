@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from mint_migrate.model.facts import Facts
 from mint_migrate.model.source import Options
-from mint_migrate.tables.lookup import Tables
-from mint_migrate.tables.versions import version_key
+from mint_migrate.tables.lookup import PARENTS, Tables
 
-WATCHED = frozenset({"trl.SFTTrainer", "trl.SFTConfig", "transformers.TrainingArguments"})
-"""Classes whose keywords date a script."""
+ARGUMENTS = "transformers.TrainingArguments"
 
 
 def infer_version(facts: Facts, tables: Tables, options: Options) -> tuple[str, tuple[str, ...]]:
     """Return a release and the evidence for it.
 
     A release given by the user or pinned by the project wins. Otherwise it is the newest recorded
-    one that has every keyword the script passes to `SFTTrainer` and `SFTConfig`; where no release
+    one that has every keyword the script passes to trainers and configurations; where no release
     has them all, the one with the most.
     """
     if options.source_version is not None:
@@ -45,7 +43,7 @@ def keywords_used(facts: Facts, tables: Tables) -> frozenset[tuple[str, str]]:
     found = set()
     for call in facts.calls:
         canonical = tables.canonical(call.qualified)
-        if canonical not in WATCHED:
+        if canonical != ARGUMENTS and not tables.is_recorded(canonical):
             continue
         for argument in call.arguments:
             if argument.keyword is not None:
@@ -64,13 +62,9 @@ def _missing(
 
 
 def _accepted(owner: str, release: str, tables: Tables) -> frozenset[str]:
-    inherited = tables.names_in(tables.transformers_of(release), "transformers.TrainingArguments")
-    if owner == "transformers.TrainingArguments":
-        return inherited
+    """Return the keywords that a class takes in a release of TRL, inherited ones included."""
+    if owner.startswith("transformers."):
+        return tables.names_in(tables.transformers_of(release), owner)
     own = tables.names_in(release, owner)
-    return own | inherited if owner == "trl.SFTConfig" else own
-
-
-def has_positional_tokenizer(version: str) -> bool:
-    """Say whether the sixth positional argument of `SFTTrainer` was called `tokenizer`."""
-    return version_key(version) < version_key("0.12")
+    parent = PARENTS.get(owner)
+    return own if parent is None else own | _accepted(parent, release, tables)

@@ -7,13 +7,13 @@ from functools import cache
 
 import jinja2
 
-from mint_migrate.model.script import SftScript
+from mint_migrate.model.script import LoopScript
 from mint_migrate.resources import data_dir
 
 
-def render_functions(script: SftScript) -> str:
-    """Return the functions of a supervised fine-tuning script, laid out by the templates alone."""
-    template = _environment().get_template("sft.py.j2")
+def render_functions(script: LoopScript) -> str:
+    """Return the functions of a script, laid out by the templates alone."""
+    template = _environment().get_template(script.template)
     return template.render(s=script).strip() + "\n"
 
 

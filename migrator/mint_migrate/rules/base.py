@@ -47,6 +47,19 @@ class Ledger:
     differences: list[tuple[Found, str, str]] = field(default_factory=list)
     """(thing, code, sentence) for the docstring of the result."""
 
+    def copy(self) -> Ledger:
+        """Return a ledger that may be given up without a trace in this one."""
+        return replace(
+            self,
+            decisions=dict(self.decisions),
+            edits=dict(self.edits),
+            removed=dict(self.removed),
+            remarks={place: list(lines) for place, lines in self.remarks.items()},
+            broken=dict(self.broken),
+            notices=list(self.notices),
+            differences=list(self.differences),
+        )
+
     def decide(
         self,
         found: Found,
@@ -113,6 +126,20 @@ class Ledger:
                 self.decide(argument.found, fidelity, row=row, code=code, note=note)
                 for element in argument.elements:
                     self.decide(element, fidelity, code=code, note=note)
+
+    def check_unclaimed(self, call: Call) -> None:
+        """A call may belong to one trainer only.
+
+        Raises:
+            Blocked: another trainer has been planned with it.
+        """
+        if call.found in self.decisions:
+            name = call.target or f"the call on line {call.found.span.line}"
+            raise Blocked(
+                "MM238",
+                f"`{name}` is shared by two trainers; make one for each",
+                call.found,
+            )
 
     def calls_inside(self, span: Span) -> list[Call]:
         """Return the source calls that lie within *span*."""

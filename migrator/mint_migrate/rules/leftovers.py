@@ -5,7 +5,7 @@ from __future__ import annotations
 from mint_migrate.model.facts import Call, ImportedName, OverriddenMethod, Use
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.base import Ledger
-from mint_migrate.rules.trl.sft_uses import plan_use
+from mint_migrate.rules.trl.uses import plan_use
 
 KEPT = "stays as it is"
 NOT_NEEDED = frozenset({"trl", "peft", "bitsandbytes", "unsloth", "accelerate", "deepspeed"})

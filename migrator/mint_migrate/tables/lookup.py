@@ -180,6 +180,10 @@ class Tables:
         table: dict[str, list[int]] = self._index["surface"].get(owner, {})
         return frozenset(name for name, positions in table.items() if position in positions)
 
+    def is_recorded(self, owner: str) -> bool:
+        """Say whether the names that a class of TRL takes are recorded, release by release."""
+        return owner.startswith("trl.") and owner in self._index["surface"]
+
     def fact(self, name: str, version: str) -> Fact:
         """Return what holds in *version*, a release of the fact's own package.
 

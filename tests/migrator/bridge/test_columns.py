@@ -1,12 +1,8 @@
 """Columns a script reads from its data."""
 
-import tomllib
-from pathlib import Path
-
 import pytest
 from mint_migrate.bridge.columns import find_columns
-
-FIXTURES = Path(__file__).resolve().parents[3] / "fixtures"
+from support.cases import FIXTURES, cases
 
 
 @pytest.mark.parametrize(
@@ -52,10 +48,9 @@ def test_constants_compared_with_a_column_are_kept_for_its_values():
 
 def hub_cases() -> list:
     """Return the fixtures that train on data from the hub, with the columns their notes declare."""
-    cases = tomllib.loads((FIXTURES / "cases.toml").read_text(encoding="utf-8"))["case"]
     return [
         pytest.param(FIXTURES / case["path"], data["columns"], id=case["id"])
-        for case in cases
+        for case in cases()
         if case.get("trains")
         for data in case["data"]
         if data["kind"] == "hub"

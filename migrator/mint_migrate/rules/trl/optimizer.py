@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.rules.trl.sft_config import ConfigPlan
+from mint_migrate.rules.trl.config import ConfigPlan
 
 NAME = "optim"
 ENUMERATION = "OptimizerNames"

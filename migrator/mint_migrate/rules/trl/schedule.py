@@ -10,7 +10,7 @@ import ast
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.script import Schedule
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.trl.sft_config import ConfigPlan
+from mint_migrate.rules.trl.config import ConfigPlan
 
 WITHOUT_WARMUP = frozenset({"constant"})
 ENUM_PREFIXES = ("SchedulerType.", "transformers.SchedulerType.", "IntervalStrategy.")

@@ -1,4 +1,4 @@
-"""Rule: the fields of `SFTConfig` and `TrainingArguments` become a `SimpleNamespace` in place.
+"""Rule: the fields of a trainer's configuration become a `SimpleNamespace` in place.
 
 Every field the converted loop reads keeps its name, its value's text and its comments; batch size
 and accumulation are joined; defaults that enter the mathematics are written out; the rest is
@@ -17,9 +17,6 @@ from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.tables.rows import Row
 
-CONFIG = "trl.SFTConfig"
-CONFIG_CLASSES = frozenset({"trl.SFTConfig", "transformers.TrainingArguments"})
-
 CARRIED = frozenset(
     {
         "output_dir",
@@ -36,11 +33,10 @@ CARRIED = frozenset(
         "seed",
         "data_seed",
         "logging_steps",
-        "max_length",
         "run_name",
     }
 )
-"""Fields that the loop reads under their own name when they are given."""
+"""Fields that every loop reads under their own name when they are given."""
 
 JOINED = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
@@ -71,17 +67,12 @@ DECIDED_ELSEWHERE = frozenset(
         "logging_first_step",
         "report_to",
         "project",
-        "dataset_text_field",
-        "completion_only_loss",
-        "truncation_mode",
-        "eos_token",
         "train_sampling_strategy",
-        "shuffle_dataset",
         "dataloader_drop_last",
         "resume_from_checkpoint",
     }
 )
-"""Fields that choose what the loop looks like. They are exact where the choice can be read off."""
+"""Fields that choose what every loop looks like; exact where the choice can be read off."""
 
 POSITIONAL = ("output_dir",)
 
@@ -101,6 +92,8 @@ class ConfigPlan:
     """What is known of the configuration while the loop is planned."""
 
     ledger: Ledger
+    owner: str
+    """Canonical name of the class whose rows decide: `trl.SFTConfig`."""
     call: Call | None
     place: Span
     """The statement that holds the configuration in the result."""
@@ -108,6 +101,10 @@ class ConfigPlan:
     fields: dict[str, ConfigField] = field(default_factory=dict)
     defaults: list[str] = field(default_factory=list)
     """Fields that the script leaves at a default which enters the mathematics."""
+    carried: frozenset[str] = CARRIED
+    """Fields that the loop reads under their own name."""
+    decided: frozenset[str] = DECIDED_ELSEWHERE
+    """Fields that a rule of their own decides."""
 
     def literal(self, name: str) -> object:
         """Return the literal value of a field: given or default.
@@ -142,7 +139,7 @@ class ConfigPlan:
         return None if argument is None else argument.value.text
 
     def row(self, name: str) -> Row | None:
-        return self.ledger.tables.config_row(CONFIG, name, self.ledger.version)
+        return self.ledger.tables.config_row(self.owner, name, self.ledger.version)
 
     def default(self, name: str) -> str | None:
         """Return the default of a field in the script's release, as a literal."""
@@ -206,8 +203,8 @@ class ConfigPlan:
         self.exact(name, f"config.{name}")
 
 
-def open_config(ledger: Ledger, call: Call | None, train_statement: Span) -> ConfigPlan:
-    """Collect the fields a configuration call gives.
+def open_config(ledger: Ledger, owner: str, call: Call | None, train_statement: Span) -> ConfigPlan:
+    """Collect the fields a configuration call gives; *owner* is the class whose rows decide them.
 
     A configuration with a name stays where it is; any other is written just before training.
 
@@ -238,7 +235,7 @@ def open_config(ledger: Ledger, call: Call | None, train_statement: Span) -> Con
             arguments[new] = arguments.pop(old)
     is_named = call is not None and call.is_statement and call.target is not None
     place = call.statement if call is not None and is_named else train_statement
-    return ConfigPlan(ledger=ledger, call=call, place=place, arguments=arguments)
+    return ConfigPlan(ledger=ledger, owner=owner, call=call, place=place, arguments=arguments)
 
 
 def plan_plain_fields(config: ConfigPlan, read_elsewhere: frozenset[str]) -> None:
@@ -250,9 +247,9 @@ def plan_plain_fields(config: ConfigPlan, read_elsewhere: frozenset[str]) -> Non
     """
     ledger = config.ledger
     for name, argument in config.arguments.items():
-        if name in DECIDED_ELSEWHERE or name in JOINED or name in RENAMED:
+        if name in config.decided or name in JOINED or name in RENAMED:
             continue
-        if name in CARRIED:
+        if name in config.carried:
             if name == "max_length" and argument.value.literal == "None":
                 config.exact(name, "no truncation")
             elif name == "max_grad_norm" and argument.value.literal == "None":

@@ -1,12 +1,12 @@
-"""What must hold for an `SFTTrainer` to be converted, beyond its arguments being seen."""
+"""What must hold for a trainer to be converted, beyond its arguments being seen."""
 
 from __future__ import annotations
 
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.trl.sft_plan import SftPlan
+from mint_migrate.rules.trl.state import TrainerPlan
 
 
-def check_unchanged(plan: SftPlan) -> None:
+def check_unchanged(plan: TrainerPlan) -> None:
     """Arguments are evaluated where training starts: what they read may not change before."""
     ledger, trainer = plan.ledger, plan.trainer
     since = {
@@ -34,7 +34,7 @@ def check_unchanged(plan: SftPlan) -> None:
             )
 
 
-def check_evaluation_rows(plan: SftPlan) -> None:
+def check_evaluation_rows(plan: TrainerPlan) -> None:
     argument = plan.arguments.get("eval_dataset")
     if argument is None:
         return
@@ -53,20 +53,20 @@ def check_evaluation_rows(plan: SftPlan) -> None:
         )
 
 
-def check_config_uses(plan: SftPlan) -> None:
+def check_config_uses(plan: TrainerPlan) -> None:
     """What the user's code reads of the configuration must be in the namespace, or be for a person.
 
     Raises:
         Blocked: a field that the loop does not read under its own name is assigned after
         construction.
     """
-    ledger, config, name = plan.ledger, plan.config, _config_variable(plan)
+    ledger, config, name = plan.ledger, plan.config, plan.config_variable
     if name is None:
         return
     for owner, attribute in ledger.facts.attributes_written:
         if owner == name and attribute not in config.fields:
             raise Blocked("MM292", f"`{name}.{attribute}` is set after the configuration was made")
-    for attribute in sorted(read_elsewhere(plan) - set(config.fields)):
+    for attribute in sorted(plan.read_elsewhere - set(config.fields)):
         default = config.default(attribute)
         if default is not None:
             config.put(attribute, config.text(attribute) or default)
@@ -76,13 +76,3 @@ def check_config_uses(plan: SftPlan) -> None:
             if is_user and f"{name}.{attribute}" in ledger.text_of(statement.span):
                 ledger.mark_broken(statement.span, "MM230", f"the namespace has no `{attribute}`")
                 plan.broken_config = statement.span
-
-
-def read_elsewhere(plan: SftPlan) -> frozenset[str]:
-    name = _config_variable(plan)
-    return frozenset(attr for owner, attr in plan.ledger.facts.attributes_read if owner == name)
-
-
-def _config_variable(plan: SftPlan) -> str | None:
-    argument = plan.arguments.get("args")
-    return argument.value.name if argument is not None else None

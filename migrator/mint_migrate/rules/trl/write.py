@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from mint_migrate.model.facts import Argument, Call, Value
-from mint_migrate.model.script import SftScript
+from mint_migrate.model.script import EpochsScript, LoopScript
 from mint_migrate.model.source import contains
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.trl.sft_config import namespace
-from mint_migrate.rules.trl.sft_plan import SftPlan
+from mint_migrate.rules.trl.config import namespace
+from mint_migrate.rules.trl.state import TrainerPlan
 
 
-def place_config(plan: SftPlan, call: Call | None, value: Value | None) -> None:
+def place_config(plan: TrainerPlan, call: Call | None, value: Value | None) -> None:
     """Write the namespace where the configuration stood, or just before training."""
     ledger = plan.ledger
     text = namespace(plan.config, ledger.version)
@@ -31,15 +31,14 @@ def place_config(plan: SftPlan, call: Call | None, value: Value | None) -> None:
             return
         text = value.text
     taken = {name for scope in ledger.facts.scopes for name in scope.names}
-    plan.config_name = next(
-        name for name in ("config", "training_config", "sft_config") if name not in taken
-    )
+    candidates = ("config", "training_config", f"{plan.kind.short}_config")
+    plan.config_name = next(name for name in candidates if name not in taken)
     plan.config_text = f"{plan.config_name} = {text}\n"
     if call is not None:
         drop_splatted(plan, call)
 
 
-def drop_splatted(plan: SftPlan, call: Call) -> None:
+def drop_splatted(plan: TrainerPlan, call: Call) -> None:
     """A dictionary that only fed the configuration goes with it."""
     ledger = plan.ledger
     for name in sorted({item.splat for item in call.arguments if item.splat is not None}):
@@ -53,12 +52,12 @@ def drop_splatted(plan: SftPlan, call: Call) -> None:
             ledger.remove_statement(binding.statement)
 
 
-def write_call(plan: SftPlan, script: SftScript) -> None:
+def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     """Write the call of `train` where `trainer.train()` stood."""
     ledger, arguments = plan.ledger, plan.arguments
     prefix = "self." if (plan.trainer.target or "").startswith("self.") else ""
     lines = [
-        f"{prefix}{plan.names.client} = {plan.names.train}(",
+        f"{prefix}{plan.names['client']} = {plan.names['train']}(",
         f"    {plan.config_name},",
         f"    base_model={plan.model.base_model},",
         f"    rank={plan.model.rank},",
@@ -68,12 +67,13 @@ def write_call(plan: SftPlan, script: SftScript) -> None:
         lines += _given(plan, "eval_dataset")
     if script.tokenizer:
         lines += _line("tokenizer", arguments["processing_class"])
-    if script.data.format == "formatting_func":
-        lines += _line("formatting_func", arguments["formatting_func"])
+    for name in script.passes:
+        lines += _line(name, arguments[name])
+    lines += [f"    {name}={text}," for name, text in script.handed]
     if script.resume:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
     if plan.train_use.target is not None:
-        tail = f"{plan.train_use.target} = {plan.names.summary}({plan.config_name}.output_dir)"
+        tail = f"{plan.train_use.target} = {plan.names['summary']}({plan.config_name}.output_dir)"
         text = "\n".join([*lines, ")", tail])
     else:
         text = "\n".join([*lines, ")"])
@@ -87,22 +87,23 @@ def _line(name: str, argument: Argument) -> list[str]:
     return [*comments, f"    {name}={argument.value.text},{trailing}"]
 
 
-def _given(plan: SftPlan, name: str) -> list[str]:
+def _given(plan: TrainerPlan, name: str) -> list[str]:
     argument = plan.arguments.get(name)
     if argument is None:
-        raise Blocked("MM230", f"`SFTTrainer` is built without `{name}`", plan.trainer.found)
+        trainer = plan.kind.trainer.removeprefix("trl.")
+        raise Blocked("MM230", f"`{trainer}` is built without `{name}`", plan.trainer.found)
     return _line(name, argument)
 
 
-def _resume_text(plan: SftPlan) -> str:
+def _resume_text(plan: TrainerPlan) -> str:
     for argument in plan.train_use.arguments:
         if argument.keyword == "resume_from_checkpoint" or argument.index == 0:
             return argument.value.text
     return plan.config.text("resume_from_checkpoint") or "None"
 
 
-def needed_imports(script: SftScript) -> frozenset[str]:
-    """Return the imports that the functions need."""
+def needed_imports(script: LoopScript) -> frozenset[str]:
+    """Return the imports that the functions of every loop need."""
     needed = {
         "import json",
         "import math",
@@ -110,11 +111,8 @@ def needed_imports(script: SftScript) -> frozenset[str]:
         "from types import SimpleNamespace",
     }
     needed |= {"import mint", "from mint import types"}
-    if script.order != "sequential":
+    if isinstance(script, EpochsScript) and script.order != "sequential":
         needed.add("import torch")
-    has_prompt = script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}
-    if has_prompt and script.data.completion_only and script.data.pairs == "common_prefix":
-        needed.add("import os")
     if script.tracker == "wandb":
         needed |= {"import wandb", "import os"} if script.tracker_starts else {"import wandb"}
     if script.tracker == "tensorboard":

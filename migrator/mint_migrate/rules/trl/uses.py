@@ -28,11 +28,10 @@ class AfterTraining:
 
     names: Names
     config: str
-    tokenizer: str
+    evaluation_rows: str | None
+    """Expression for the rows that `evaluate` takes, `{dataset}` standing for the data set."""
     eval_dataset: str | None
     train_statement: Span
-    formatting_func: str | None
-    batched_formatting: bool
 
 
 def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
@@ -114,11 +113,11 @@ def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
             ledger.decide(
                 argument.found, Fidelity.DROPPED, code="MM231", note="decides how files are written"
             )
-    name = context.names.checkpoint
+    name = context.names["checkpoint"]
     ledger.replace_statement(
         use.statement,
         f"{name} = "
-        f"{context.names.client}.save_state(name={checkpoint_name(target, literal)}).result()\n"
+        f"{context.names['client']}.save_state(name={checkpoint_name(target, literal)}).result()\n"
         f'print(f"saved as {{{name}.path}}")',
     )
 
@@ -156,24 +155,23 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
             dataset = argument.value.text
     if dataset is None or any(item.keyword not in {None, "eval_dataset"} for item in use.arguments):
         return False
-    if context.batched_formatting or not _is_replaceable(ledger, use.statement):
+    if context.evaluation_rows is None or not _is_replaceable(ledger, use.statement):
         return False
-    extra = f", {context.formatting_func}" if context.formatting_func else ""
-    row = f"{context.names.tokenize}(row, {context.tokenizer}, {context.config}{extra})"
-    rows = f"[{row} for row in {dataset}]"
+    rows = context.evaluation_rows.replace("{dataset}", dataset)
     ledger.exact(
         use.found,
         _row(ledger, use),
-        f"{context.names.evaluate}()",
+        f"{context.names['evaluate']}()",
         "the result has `eval_loss` only",
     )
     _arguments(ledger, use, Fidelity.EXACT, None, "")
-    call = f"{context.names.evaluate}({context.names.client}, {{}}, {context.config})"
+    names = context.names
+    call = f"{names['evaluate']}({names['client']}, {{}}, {context.config})"
     if use.is_statement:
         result = f"{use.target} = " if use.target is not None else "print"
-        value = f'{{"eval_loss": {call.format(context.names.rows)}}}'
+        value = '{"eval_loss": ' + call.format(names["rows"]) + "}"
         value = value if use.target is not None else f"({value})"
-        ledger.replace_statement(use.statement, f"{context.names.rows} = {rows}\n{result}{value}")
+        ledger.replace_statement(use.statement, f"{names['rows']} = {rows}\n{result}{value}")
     else:
         text = f'{{"eval_loss": {call.format(rows)}}}'
         ledger.edits[use.found.span] = Edit(span=use.found.span, text=text, is_statement=False)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mint_migrate.model.facts import Argument, Call, Use
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.model.script import SftScript
+from mint_migrate.model.script import LoopScript
 from mint_migrate.model.source import contains
 from mint_migrate.rules.base import Blocked, Ledger
-from mint_migrate.rules.trl.sft_arguments import TRAINER
-from mint_migrate.rules.trl.sft_data import decide_formatting
-from mint_migrate.rules.trl.sft_plan import SftPlan
-from mint_migrate.rules.trl.sft_uses import AfterTraining, decide_argument, plan_use
-from mint_migrate.rules.trl.sft_write import drop_splatted
+from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.uses import AfterTraining, decide_argument, plan_use
+from mint_migrate.rules.trl.write import drop_splatted
 
 
-def decide_trainer(plan: SftPlan, script: SftScript) -> None:
+def decide_trainer(plan: TrainerPlan, script: LoopScript) -> None:
     """Decide the trainer's call and each of its arguments."""
     ledger, trainer = plan.ledger, plan.trainer
     row = ledger.tables.row(trainer.qualified)
     if plan.model.is_lora:
-        ledger.exact(trainer.found, row, f"{plan.names.train}()")
+        ledger.exact(trainer.found, row, f"{plan.names['train']}()")
     else:
         note = (
             f"all weights were trained; MinT trains a LoRA adapter, here of rank {plan.model.rank}"
@@ -31,7 +27,7 @@ def decide_trainer(plan: SftPlan, script: SftScript) -> None:
             Fidelity.APPROXIMATE,
             row=row,
             code="MM204",
-            target=f"{plan.names.train}()",
+            target=f"{plan.names['train']}()",
             note=note,
         )
         ledger.differ(trainer.found, "MM204", note, plan.train_use.statement)
@@ -39,40 +35,39 @@ def decide_trainer(plan: SftPlan, script: SftScript) -> None:
     targets = {
         "model": "create_lora_training_client(base_model=...)",
         "args": plan.config_name,
-        "train_dataset": f"{plan.names.train}(train_dataset=...)",
-        "eval_dataset": f"{plan.names.train}(eval_dataset=...)"
+        "train_dataset": f"{plan.names['train']}(train_dataset=...)",
+        "eval_dataset": f"{plan.names['train']}(eval_dataset=...)"
         if script.eval_dataset
         else "nothing to do: no evaluation is asked for while training",
-        "processing_class": f"{plan.names.train}(tokenizer=...)",
+        "processing_class": f"{plan.names['train']}(tokenizer=...)",
         "peft_config": "create_lora_training_client(rank=...)",
+        **plan.kind.targets,
     }
     for name, argument in plan.arguments.items():
-        if argument.found in ledger.decisions:
+        if argument.found in ledger.decisions or plan.kind.decide(plan, name, argument):
             continue
         if name in targets:
             ledger.exact(
                 argument.found,
-                ledger.tables.row(f"{TRAINER}.{name}", ledger.version),
+                ledger.tables.row(f"{plan.kind.trainer}.{name}", ledger.version),
                 targets[name],
             )
-        elif name == "formatting_func":
-            decide_formatting(ledger, argument, script.data.batched_formatting)
         else:
             _decide_other(plan, name, argument)
 
 
-def _decide_other(plan: SftPlan, name: str, argument: Argument) -> None:
+def _decide_other(plan: TrainerPlan, name: str, argument: Argument) -> None:
     ledger = plan.ledger
     if name == "data_collator" and _is_plain_collator(plan, argument):
         ledger.exact(
             argument.found,
-            ledger.tables.row(f"{TRAINER}.{name}"),
+            ledger.tables.row(f"{plan.kind.trainer}.{name}"),
             "tokenize_row()",
             "the default collation",
         )
         return
-    row = ledger.tables.row(f"{TRAINER}.{name}", ledger.version) or ledger.tables.row(
-        f"{TRAINER}.{name}"
+    row = ledger.tables.row(f"{plan.kind.trainer}.{name}", ledger.version) or ledger.tables.row(
+        f"{plan.kind.trainer}.{name}"
     )
     fidelity = ledger.by_row(argument, row)
     decision = ledger.decisions[argument.found]
@@ -91,7 +86,7 @@ def _short(argument: Argument) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _is_plain_collator(plan: SftPlan, argument: Argument) -> bool:
+def _is_plain_collator(plan: TrainerPlan, argument: Argument) -> bool:
     """Say whether the collator only shifts and pads: the one for language models, `mlm=False`."""
     ledger = plan.ledger
     number = argument.value.call
@@ -114,7 +109,7 @@ def _is_plain_collator(plan: SftPlan, argument: Argument) -> bool:
     return True
 
 
-def plan_uses(plan: SftPlan, script: SftScript) -> bool:
+def plan_uses(plan: TrainerPlan, script: LoopScript) -> bool:
     """Decide every use of the trainer and the model; return whether evaluation is called later."""
     ledger, trainer = plan.ledger, plan.trainer
     context = _after_training(plan, script)
@@ -138,24 +133,23 @@ def plan_uses(plan: SftPlan, script: SftScript) -> bool:
     return evaluates
 
 
-def _after_training(plan: SftPlan, script: SftScript) -> AfterTraining:
+def _after_training(plan: TrainerPlan, script: LoopScript) -> AfterTraining:
     prefix = "self." if (plan.trainer.target or "").startswith("self.") else ""
-    client = f"{prefix}{plan.names.client}"
+    client = f"{prefix}{plan.names['client']}"
     tokenizer = plan.arguments.get("processing_class")
-    dataset = plan.arguments.get("eval_dataset")
-    formatting = plan.arguments.get("formatting_func")
+    dataset = plan.given("eval_dataset")
     return AfterTraining(
-        names=replace(plan.names, client=client),
+        names={**plan.names, "client": client},
         config=plan.config_name,
-        tokenizer=tokenizer.value.text if tokenizer is not None else f"{client}.get_tokenizer()",
+        evaluation_rows=plan.kind.evaluation_rows(
+            plan,
+            script,
+            tokenizer.value.text if tokenizer is not None else f"{client}.get_tokenizer()",
+        ),
         eval_dataset=dataset.value.text
         if dataset is not None and dataset.value.literal is None
         else None,
         train_statement=plan.train_use.statement,
-        batched_formatting=script.data.batched_formatting,
-        formatting_func=formatting.value.text
-        if script.data.format == "formatting_func" and formatting
-        else None,
     )
 
 
@@ -179,11 +173,11 @@ def _inside_argument(ledger: Ledger, use: Use, calls: list[Call]) -> bool:
     return False
 
 
-def _decide_train(plan: SftPlan, use: Use) -> None:
+def _decide_train(plan: TrainerPlan, use: Use) -> None:
     ledger = plan.ledger
-    row = ledger.tables.attribute_row(TRAINER, "train")
+    row = ledger.tables.attribute_row(plan.kind.trainer, "train")
     if use.target is None:
-        ledger.exact(use.found, row, f"{plan.names.train}()")
+        ledger.exact(use.found, row, f"{plan.names['train']}()")
     else:
         note = (
             f"`{use.target}` has `training_loss`, `global_step` and `metrics['train_loss']`, "
@@ -194,12 +188,12 @@ def _decide_train(plan: SftPlan, use: Use) -> None:
             Fidelity.APPROXIMATE,
             row=row,
             code="MM226",
-            target=f"{plan.names.train}()",
+            target=f"{plan.names['train']}()",
             note=note,
         )
         ledger.differ(use.found, "MM226", note)
     for argument in use.arguments:
         if argument.keyword == "resume_from_checkpoint" or argument.index == 0:
-            ledger.exact(argument.found, None, f"{plan.names.train}(resume_from_checkpoint=...)")
+            ledger.exact(argument.found, None, f"{plan.names['train']}(resume_from_checkpoint=...)")
         else:
             ledger.manual(argument.found, "MM230", "`train` takes nothing else here")

@@ -12,7 +12,7 @@ from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger, argument_named
-from mint_migrate.rules.trl.sft_model import FULL_FINETUNING_RANK, ModelPlan, positional_argument
+from mint_migrate.rules.trl.model import FULL_FINETUNING_RANK, ModelPlan, positional_argument
 
 ATTENTION = frozenset({"q_proj", "k_proj", "v_proj", "o_proj"})
 MLP = frozenset({"gate_proj", "up_proj", "down_proj"})
@@ -94,6 +94,7 @@ def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
                 "MM230", f"where the LoRA configuration `{value.text}` comes from cannot be seen"
             )
         call = made
+    ledger.check_unclaimed(call)
     canonical = ledger.tables.canonical(call.qualified)
     if canonical != "peft.LoraConfig":
         raise Blocked(

@@ -1,18 +1,21 @@
-"""What `SFTTrainer` is given: its arguments by name, its configuration, the call that trains."""
+"""What a trainer is given: its arguments by name, its configuration, the call that trains."""
 
 from __future__ import annotations
 
 from mint_migrate.model.facts import Argument, Call, Use, Value
 from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger
-from mint_migrate.rules.trl.sft_config import CONFIG_CLASSES, ConfigPlan
-
-TRAINER = "trl.SFTTrainer"
-POSITIONAL = ("model", "args", "data_collator", "train_dataset", "eval_dataset", "processing_class")
+from mint_migrate.rules.trl.config import ConfigPlan
+from mint_migrate.rules.trl.kind import TrainerKind
 
 
-def bind_arguments(ledger: Ledger, trainer: Call) -> dict[str, Argument]:
-    """Return the arguments by name, positional ones included."""
+def bind_arguments(ledger: Ledger, kind: TrainerKind, trainer: Call) -> dict[str, Argument]:
+    """Return the arguments by name, positional ones included; `tokenizer` is `processing_class`.
+
+    Raises:
+        Blocked: arguments are hidden behind `*` or `**`, or two are the same.
+    """
+    positional = kind.positional(ledger.version)
     arguments: dict[str, Argument] = {}
     for argument in trainer.arguments:
         if argument.star:
@@ -25,9 +28,9 @@ def bind_arguments(ledger: Ledger, trainer: Call) -> dict[str, Argument]:
         ledger.check_splat(trainer, argument)
         name = argument.keyword
         if name is None:
-            if argument.index >= len(POSITIONAL):
+            if argument.index >= len(positional):
                 raise Blocked("MM291", "too many positional arguments; name them", argument.found)
-            name = POSITIONAL[argument.index]
+            name = positional[argument.index]
         name = "processing_class" if name == "tokenizer" else name
         if name in arguments:
             raise Blocked("MM291", f"`{name}` is given twice", argument.found)
@@ -48,7 +51,7 @@ def find_training(ledger: Ledger, trainer: Call) -> Use:
         for call in ledger.facts.calls
         if call.target == trainer.target
         and call.scope == trainer.scope
-        and ledger.tables.canonical(call.qualified) == TRAINER
+        and ledger.tables.canonical(call.qualified) == ledger.tables.canonical(trainer.qualified)
     ]
     if len(places) > 1:
         raise Blocked(
@@ -84,7 +87,7 @@ def _is_reached(ledger: Ledger, built: Span, trained: Span) -> bool:
 
 
 def find_config(
-    ledger: Ledger, trainer: Call, arguments: dict[str, Argument]
+    ledger: Ledger, kind: TrainerKind, trainer: Call, arguments: dict[str, Argument]
 ) -> tuple[Call | None, Value | None]:
     """Find the configuration the trainer is given: inline, through a name, or absent."""
     argument = arguments.get("args")
@@ -102,16 +105,21 @@ def find_config(
             argument.found,
         )
     canonical = ledger.tables.canonical(call.qualified)
-    if canonical not in CONFIG_CLASSES:
+    if canonical not in kind.configs:
         raise Blocked(
-            "MM292", f"`{canonical}` is not a configuration of `SFTTrainer`", argument.found
+            "MM292",
+            f"`{canonical}` is not a configuration of `{kind.trainer.removeprefix('trl.')}`",
+            argument.found,
         )
+    ledger.check_unclaimed(call)
     return call, argument.value
 
 
-def adopt_old_arguments(config: ConfigPlan, arguments: dict[str, Argument]) -> None:
+def adopt_old_arguments(
+    config: ConfigPlan, arguments: dict[str, Argument], names: tuple[str, ...]
+) -> None:
     """Take over options that once belonged to the trainer; the configuration wins."""
-    for name in ("max_seq_length", "dataset_text_field"):
+    for name in names:
         if name not in arguments:
             continue
         _check_known(config, arguments[name])

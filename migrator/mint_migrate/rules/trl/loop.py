@@ -3,73 +3,90 @@
 from __future__ import annotations
 
 import ast
+from typing import TypedDict
 
-from mint_migrate.model.facts import Argument, Use
+from mint_migrate.model.facts import Argument
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.model.script import DataScript, Names, Schedule, SftScript
+from mint_migrate.model.script import Names, Schedule
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.trl.sft_config import ConfigPlan
-from mint_migrate.rules.trl.sft_windows import Windows
+from mint_migrate.rules.trl.config import ConfigPlan
+from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.windows import Windows
 
 OPTIMIZER_FIELDS = ("adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm")
 TRACKERS = frozenset({"wandb", "tensorboard"})
 
 
-def plan_loop(
-    config: ConfigPlan,
-    *,
-    names: Names,
-    data: DataScript,
-    schedule: Schedule,
-    arguments: dict[str, Argument],
-    lora_options: tuple[str, ...],
-    train_use: Use,
-    windows: Windows,
-    facts: dict[str, str | bool | int | None],
-) -> SftScript:
-    """Decide everything about the loop that is not data, model or schedule."""
+class LoopFields(TypedDict):
+    """The fields of `LoopScript` that no kind decides by itself."""
+
+    names: Names
+    schedule: Schedule
+    ref: dict[str, str]
+    every: dict[str, str]
+    length: str
+    lora_options: tuple[str, ...]
+    tokenizer: bool
+    eval_dataset: bool
+    eval_optional: bool
+    evaluation: str
+    eval_on_start: bool
+    eval_batch_size: str
+    saving: str
+    save_total_limit: bool
+    resume: bool
+    tracker: str
+    tracker_starts: bool
+    tracker_project: str
+    run_name: bool
+    logging_first_step: bool
+    summarizes: bool
+
+
+class EpochsFields(TypedDict):
+    """The fields that `EpochsScript` has besides."""
+
+    order: str
+    order_seed: str
+    epoch_end: str
+    micro_batches: bool
+    drop_last: bool
+    shuffle_dataset: bool
+    eos_token: str
+
+
+def plan_loop(plan: TrainerPlan, schedule: Schedule) -> LoopFields:
+    """Decide length, evaluation, saving, logging and resuming."""
+    config, arguments = plan.config, plan.arguments
     length = _length(config)
-    order = _order(config)
-    _note_old_order(config, facts)
     config.need("seed")
     evaluation = _evaluation(config, arguments)
     saving = _saving(config)
     _logging(config)
     tracker, starts = _tracker(config)
-    drop_last = _flag(config, "dataloader_drop_last")
-    if drop_last and not windows.needs_micro_batches:
-        per_device = config.text("per_device_train_batch_size")
-        config.put(
-            "micro_batch_size", per_device or config.default("per_device_train_batch_size") or "8"
-        )
     resume = any(
-        item.keyword == "resume_from_checkpoint" or item.index == 0 for item in train_use.arguments
+        item.keyword == "resume_from_checkpoint" or item.index == 0
+        for item in plan.train_use.arguments
     )
     resume = resume or config.has("resume_from_checkpoint")
-    config.exact("resume_from_checkpoint", f"{names.train}(resume_from_checkpoint=...)")
-    every = {
-        "logging": _interval(config, "logging_steps"),
-        "eval": _interval(config, "eval_steps") if evaluation == "steps" else "",
-        "save": _interval(config, "save_steps") if saving == "steps" else "",
-    }
-    dataset = arguments.get("eval_dataset")
-    has_dataset = dataset is not None and dataset.value.literal != "None" and evaluation != "no"
-    tokenizer = arguments.get("processing_class")
-    return SftScript(
-        names=names,
-        data=data,
+    config.exact("resume_from_checkpoint", f"{plan.names['train']}(resume_from_checkpoint=...)")
+    dataset = plan.given("eval_dataset") if evaluation != "no" else None
+    return LoopFields(
+        names=plan.names,
         schedule=schedule,
         ref={name: config.ref(name) for name in (*OPTIMIZER_FIELDS, "seed")},
-        every=every,
+        every={
+            "logging": _interval(config, "logging_steps"),
+            "eval": _interval(config, "eval_steps") if evaluation == "steps" else "",
+            "save": _interval(config, "save_steps") if saving == "steps" else "",
+        },
         length=length,
-        order=order,
-        order_seed=_order_seed(config, facts),
-        lora_options=lora_options,
-        tokenizer=tokenizer is not None and tokenizer.value.literal != "None",
-        eval_dataset=has_dataset,
-        eval_optional=has_dataset and dataset is not None and _may_be_none(dataset),
-        evaluation=evaluation if has_dataset else "no",
-        eval_on_start=has_dataset and _flag(config, "eval_on_start"),
+        lora_options=plan.model.options,
+        tokenizer=plan.given("processing_class") is not None,
+        eval_dataset=dataset is not None,
+        eval_optional=dataset is not None and _may_be_none(dataset),
+        evaluation=evaluation if dataset is not None else "no",
+        eval_on_start=dataset is not None and _flag(config, "eval_on_start"),
         eval_batch_size=config.ref_as("eval_batch_size", "per_device_eval_batch_size"),
         saving=saving,
         save_total_limit="save_total_limit" in config.fields and saving != "no",
@@ -78,14 +95,32 @@ def plan_loop(
         tracker_starts=starts,
         tracker_project=_project(config) if tracker else '"huggingface"',
         run_name="run_name" in config.fields,
-        micro_batches=windows.averages,
+        logging_first_step=_flag(config, "logging_first_step"),
+        summarizes=plan.train_use.target is not None,
+    )
+
+
+def plan_epochs(
+    plan: TrainerPlan, windows: Windows, facts: dict[str, str | bool | int | None]
+) -> EpochsFields:
+    """Decide in which order rows are read, and how they make steps."""
+    config = plan.config
+    order = _order(config)
+    _note_old_order(config, facts)
+    drop_last = _flag(config, "dataloader_drop_last")
+    if drop_last and not windows.needs_micro_batches:
+        per_device = config.text("per_device_train_batch_size")
+        config.put(
+            "micro_batch_size", per_device or config.default("per_device_train_batch_size") or "8"
+        )
+    return EpochsFields(
+        order=order,
+        order_seed=_order_seed(config, facts),
         epoch_end=windows.epoch_end,
-        counts_first_token=facts["loss_divisor"] == "labels" and not windows.averages,
+        micro_batches=windows.averages,
         drop_last=drop_last,
         shuffle_dataset=_flag(config, "shuffle_dataset"),
         eos_token=_eos(config),
-        logging_first_step=_flag(config, "logging_first_step"),
-        summarizes=train_use.target is not None,
     )
 
 

@@ -153,6 +153,7 @@ def _follow_unpacked(
 
 
 def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> None:
+    ledger.check_unclaimed(call)
     canonical = ledger.tables.canonical(call.qualified)
     plan.calls.append(call)
     last = canonical.rsplit(".", 1)[-1]

@@ -11,9 +11,9 @@ import re
 
 from mint_migrate.model.facts import Argument, FunctionFact
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.model.script import DataScript
+from mint_migrate.model.sft_script import DataScript
 from mint_migrate.rules.base import Blocked, Ledger
-from mint_migrate.rules.trl.sft_config import ConfigPlan
+from mint_migrate.rules.trl.config import ConfigPlan
 
 Facts = dict[str, str | bool | int | None]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.rules.trl.sft_config import JOINED, ConfigPlan
+from mint_migrate.rules.trl.config import JOINED, ConfigPlan
 
 CODE = "MM235"
 

@@ -1,0 +1,105 @@
+"""`SFTTrainer(...)` and its `.train()` become a loop with `cross_entropy`."""
+
+from __future__ import annotations
+
+from mint_migrate.model.facts import Argument
+from mint_migrate.model.script import LoopScript
+from mint_migrate.model.sft_script import SftScript
+from mint_migrate.rules.trl.config import plan_batch, plan_plain_fields
+from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.learning_rate import scale_learning_rate
+from mint_migrate.rules.trl.loop import plan_epochs, plan_loop
+from mint_migrate.rules.trl.optimizer import plan_optimizer
+from mint_migrate.rules.trl.schedule import plan_schedule
+from mint_migrate.rules.trl.sft.data import decide_formatting, plan_data
+from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.windows import plan_windows
+
+DECIDED = frozenset(
+    {
+        "dataset_text_field",
+        "completion_only_loss",
+        "truncation_mode",
+        "eos_token",
+        "shuffle_dataset",
+    }
+)
+
+
+def plan_sft(plan: TrainerPlan) -> SftScript:
+    """Decide the options of supervised fine-tuning.
+
+    Raises:
+        Blocked: the loop depends on something that cannot be seen.
+    """
+    ledger, config = plan.ledger, plan.config
+    facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
+    windows = plan_windows(config, facts)
+    plan_plain_fields(config, plan.read_elsewhere)
+    scale_learning_rate(plan)
+    plan_batch(config, windows.needs_micro_batches)
+    config.need("output_dir", plan.default_output("SFT"))
+    config.need("learning_rate")
+    data = plan_data(ledger, config, plan.arguments, facts)
+    plan_optimizer(config)
+    schedule = plan_schedule(config)
+    loop = plan_loop(plan, schedule)
+    epochs = plan_epochs(plan, windows, facts)
+    passes = ("formatting_func",) if data.format == "formatting_func" else ()
+    return SftScript(
+        **loop,
+        **epochs,
+        data=data,
+        passes=passes,
+        counts_first_token=facts["loss_divisor"] == "labels" and not windows.averages,
+    )
+
+
+def _decide(plan: TrainerPlan, name: str, argument: Argument) -> bool:
+    if name != "formatting_func":
+        return False
+    assert isinstance(plan.script, SftScript)
+    decide_formatting(plan.ledger, argument, plan.script.data.batched_formatting)
+    return True
+
+
+def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
+    assert isinstance(script, SftScript)
+    has_prompt = script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}
+    if has_prompt and script.data.completion_only and script.data.pairs == "common_prefix":
+        return frozenset({"import os"})
+    return frozenset()
+
+
+def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> str | None:
+    assert isinstance(script, SftScript)
+    if script.data.batched_formatting:
+        return None
+    extra = ""
+    if script.data.format == "formatting_func":
+        extra = f", {plan.arguments['formatting_func'].value.text}"
+    row = f"{plan.names['tokenize']}(row, {tokenizer}, {plan.config_name}{extra})"
+    return f"[{row} for row in {{dataset}}]"
+
+
+SFT = TrainerKind(
+    trainer="trl.SFTTrainer",
+    config="trl.SFTConfig",
+    short="sft",
+    headline="Supervised fine-tuning",
+    positional=lambda version: (
+        "model",
+        "args",
+        "data_collator",
+        "train_dataset",
+        "eval_dataset",
+        "processing_class",
+    ),
+    adopted=lambda version: ("max_seq_length", "dataset_text_field"),
+    carried=frozenset({"max_length"}),
+    decided=DECIDED,
+    plan=plan_sft,
+    decide=_decide,
+    imports=_imports,
+    evaluation_rows=_evaluation_rows,
+)

@@ -1,0 +1,62 @@
+"""One trainer while it is planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mint_migrate.model.facts import Argument, Call, Use
+from mint_migrate.model.script import LoopScript, Names
+from mint_migrate.model.source import Span
+from mint_migrate.rules.base import Ledger
+from mint_migrate.rules.trl.config import ConfigPlan
+from mint_migrate.rules.trl.model import ModelPlan
+
+if TYPE_CHECKING:
+    from mint_migrate.rules.trl.kind import TrainerKind
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainerPlan:
+    """One trainer, while it is planned."""
+
+    ledger: Ledger
+    kind: TrainerKind
+    trainer: Call
+    arguments: dict[str, Argument]
+    names: Names
+    train_use: Use
+    config: ConfigPlan
+    model: ModelPlan
+    script: LoopScript | None = None
+    """What the kind's rule made, once it has."""
+    config_name: str = ""
+    broken_config: Span | None = None
+    """A statement that needs more of the configuration than the namespace has."""
+    config_text: str = ""
+    """Statement that makes the configuration just before training, where it had none of its own."""
+
+    @property
+    def config_variable(self) -> str | None:
+        """Name under which the user's code knows the configuration."""
+        argument = self.arguments.get("args")
+        return argument.value.name if argument is not None else None
+
+    @property
+    def read_elsewhere(self) -> frozenset[str]:
+        """Attributes of the configuration that the user's own code reads."""
+        name = self.config_variable
+        return frozenset(attr for owner, attr in self.ledger.facts.attributes_read if owner == name)
+
+    def given(self, name: str) -> Argument | None:
+        """Return an argument of the trainer, or None where it is left out or given as None."""
+        argument = self.arguments.get(name)
+        return None if argument is None or argument.value.literal == "None" else argument
+
+    def default_output(self, suffix: str) -> str:
+        """Return the literal of the folder that is written to where the script names none."""
+        if self.config.call is not None:
+            return '"trainer_output"'
+        name = self.model.base_model.strip("\"'").rsplit("/", 1)[-1]
+        is_plain = name.replace("-", "").replace(".", "").isalnum()
+        return f'"{name}-{suffix}"' if is_plain else '"trainer_output"'

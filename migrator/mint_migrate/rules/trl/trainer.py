@@ -1,0 +1,84 @@
+"""Rule: a trainer and its `.train()` become `train(...)`, a visible loop.
+
+Finds: one construction of a trainer of `registry.KINDS` bound to a name, and one call of its
+`train` in the same scope. Writes: the functions of the kind's template, a `SimpleNamespace` where
+the configuration stood, one call of `train`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mint_migrate.model.facts import Call
+from mint_migrate.model.script import LoopScript, Names
+from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.rules.names import check_free
+from mint_migrate.rules.trl.arguments import (
+    adopt_old_arguments,
+    bind_arguments,
+    find_config,
+    find_training,
+)
+from mint_migrate.rules.trl.checks import (
+    check_config_uses,
+    check_evaluation_rows,
+    check_unchanged,
+)
+from mint_migrate.rules.trl.config import open_config
+from mint_migrate.rules.trl.decisions import decide_trainer, plan_uses
+from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.lora import plan_lora
+from mint_migrate.rules.trl.model import finish_model, plan_model
+from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.write import needed_imports, place_config, write_call
+
+
+def plan_trainer(
+    ledger: Ledger, kind: TrainerKind, trainer: Call, names: Names
+) -> tuple[LoopScript, frozenset[str]]:
+    """Plan one trainer; return the script's functions and the imports they need.
+
+    Raises:
+        Blocked: the trainer cannot be converted; nothing the ledger holds may be used then.
+    """
+    arguments = bind_arguments(ledger, kind, trainer)
+    kind.check(ledger, trainer, arguments)
+    train_use = find_training(ledger, trainer)
+    config_call, config_value = find_config(ledger, kind, trainer, arguments)
+    config = open_config(ledger, kind.config, config_call, train_use.statement)
+    config.carried |= kind.carried
+    config.decided |= kind.decided
+    adopt_old_arguments(config, arguments, kind.adopted(ledger.version))
+    model_argument = arguments.get("model")
+    if model_argument is None:
+        raise Blocked("MM230", f"`{_last(kind)}` is built without a model", trainer.found)
+    model = plan_model(ledger, model_argument.value, trainer.scope, trainer.statement)
+    peft = arguments.get("peft_config")
+    plan_lora(ledger, model, peft.value if peft else None, trainer, train_use.statement)
+    finish_model(ledger, model)
+    plan = TrainerPlan(
+        ledger=ledger,
+        kind=kind,
+        trainer=trainer,
+        arguments=arguments,
+        names=names,
+        train_use=train_use,
+        config=config,
+        model=model,
+    )
+    check_unchanged(plan)
+    check_evaluation_rows(plan)
+    script = plan.script = kind.plan(plan)
+    check_config_uses(plan)
+    place_config(plan, config_call, config_value)
+    decide_trainer(plan, script)
+    if plan_uses(plan, script):
+        script = plan.script = replace(script, evaluates_later=True)
+    write_call(plan, script)
+    needed = needed_imports(script) | kind.imports(plan, script)
+    check_free(ledger, trainer.scope, needed)
+    return script, needed
+
+
+def _last(kind: TrainerKind) -> str:
+    return kind.trainer.rsplit(".", 1)[-1]
