@@ -292,3 +292,8 @@ class Ledger:
 def argument_named(call: Call, name: str) -> Argument | None:
     """Return the keyword argument called *name*."""
     return next((item for item in call.arguments if item.keyword == name), None)
+
+
+def positional_argument(call: Call, index: int) -> Argument | None:
+    """Return the positional argument at *index*, unless it is starred."""
+    return next((item for item in call.arguments if item.index == index and not item.star), None)

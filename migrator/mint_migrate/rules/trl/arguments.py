@@ -7,6 +7,7 @@ from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.trl.config import ConfigPlan
 from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.model_plan import ModelPlan
 
 
 def bind_arguments(ledger: Ledger, kind: TrainerKind, trainer: Call) -> dict[str, Argument]:
@@ -125,6 +126,15 @@ def adopt_old_arguments(
         _check_known(config, arguments[name])
         if not config.has(name):
             config.arguments[name] = arguments[name]
+
+
+def adopt_model_length(config: ConfigPlan, model: ModelPlan) -> None:
+    """Take the length that the model's loader was given, where the trainer is given none."""
+    names = ("max_seq_length", "max_length")
+    field = next((name for name in names if name in config.decided | config.carried), None)
+    if model.max_length is None or field is None or any(config.has(name) for name in names):
+        return
+    config.arguments[field] = model.max_length
 
 
 def _check_known(config: ConfigPlan, argument: Argument) -> None:

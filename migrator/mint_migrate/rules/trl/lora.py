@@ -11,12 +11,15 @@ import ast
 from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span
-from mint_migrate.rules.base import Blocked, Ledger, argument_named
-from mint_migrate.rules.trl.model import FULL_FINETUNING_RANK, ModelPlan, positional_argument
+from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
+from mint_migrate.rules.trl.model_plan import FULL_FINETUNING_RANK, ModelPlan
+from mint_migrate.rules.trl.unsloth import LORA_DEFAULTS, is_wrapper, lora_arguments
+from mint_migrate.tables.rows import Row
 
 ATTENTION = frozenset({"q_proj", "k_proj", "v_proj", "o_proj"})
 MLP = frozenset({"gate_proj", "up_proj", "down_proj"})
 SERVER_ALPHA = "32"
+PEFT_DEFAULTS = {"r": "8", "lora_alpha": "8"}
 PEFT_DEFAULT_TARGETS = "q_proj and v_proj"
 
 
@@ -29,6 +32,9 @@ def plan_lora(
         Blocked: the configuration cannot be seen.
     """
     scope, before = trainer.scope, trainer.statement
+    if plan.wrapped is not None and is_wrapper(plan.wrapped.qualified):
+        _plan_wrapper(ledger, plan, plan.wrapped, place)
+        return
     if plan.wrapped is not None:
         argument = argument_named(plan.wrapped, "peft_config") or positional_argument(
             plan.wrapped, 1
@@ -40,10 +46,30 @@ def plan_lora(
     if value is None or value.literal == "None":
         return
     call = _lora_call(ledger, value, scope, before)
+    _plan_options(ledger, plan, call, _lora_arguments(ledger, call), place)
+    _decide_lora_call(ledger, call)
+    _replace_lora(ledger, plan, call, value)
+
+
+def _plan_wrapper(ledger: Ledger, plan: ModelPlan, call: Call, place: Span) -> None:
+    """Read the LoRA options that unsloth's `get_peft_model` takes itself."""
+    arguments = lora_arguments(call)
+    plan.loads += [
+        (name, call.scope, call.statement)
+        for argument in (arguments.get("r"),)
+        if argument is not None
+        for name in argument.value.loads
+    ]
+    _plan_options(ledger, plan, call, arguments, place)
+
+
+def _plan_options(
+    ledger: Ledger, plan: ModelPlan, call: Call, arguments: dict[str, Argument], place: Span
+) -> None:
+    """Decide rank, alpha, targets and the rest."""
     plan.is_lora = True
-    arguments = _lora_arguments(ledger, call)
     rank = arguments.get("r")
-    plan.rank = rank.value.text if rank is not None else "8"
+    plan.rank = rank.value.text if rank is not None else _default(call, "r")
     if rank is not None:
         ledger.exact(
             rank.found,
@@ -54,7 +80,7 @@ def plan_lora(
     _targets(ledger, plan, call, arguments, place)
     for name, argument in arguments.items():
         if argument.found not in ledger.decisions:
-            fidelity = ledger.by_row(argument, ledger.tables.row(f"peft.LoraConfig.{name}"))
+            fidelity = ledger.by_row(argument, _row(ledger, call, name))
             decision = ledger.decisions[argument.found]
             if fidelity is Fidelity.MANUAL:
                 ledger.mark(
@@ -64,8 +90,17 @@ def plan_lora(
                 )
             elif fidelity is Fidelity.APPROXIMATE:
                 ledger.differ(argument.found, decision.code or "", decision.note, place)
-    _decide_lora_call(ledger, call)
-    _replace_lora(ledger, plan, call, value)
+
+
+def _row(ledger: Ledger, call: Call, name: str) -> Row | None:
+    row = ledger.tables.row(f"peft.LoraConfig.{name}")
+    if row is None and is_wrapper(call.qualified):
+        return ledger.tables.row(f"{call.qualified}.{name}")
+    return row
+
+
+def _default(call: Call, name: str) -> str:
+    return LORA_DEFAULTS[name] if is_wrapper(call.qualified) else PEFT_DEFAULTS[name]
 
 
 def _decide_lora_call(ledger: Ledger, call: Call) -> None:
@@ -139,7 +174,9 @@ def _lora_arguments(ledger: Ledger, call: Call) -> dict[str, Argument]:
 def _alpha(ledger: Ledger, call: Call, arguments: dict[str, Argument], place: Span) -> None:
     argument = arguments.get("lora_alpha")
     row = ledger.tables.row("peft.LoraConfig.lora_alpha")
-    shown = argument.value.text if argument is not None else "8, peft's default"
+    package = "unsloth" if is_wrapper(call.qualified) else "peft"
+    default = f"{_default(call, 'lora_alpha')}, {package}'s default"
+    shown = argument.value.text if argument is not None else default
     note = f"the server scales adapters by {SERVER_ALPHA} / rank; the original's alpha is {shown}"
     if argument is None:
         ledger.differ(call.found, "MM205", note, place)
@@ -162,6 +199,9 @@ def _targets(
 ) -> None:
     argument = arguments.get("target_modules")
     row = ledger.tables.row("peft.LoraConfig.target_modules")
+    if argument is None and is_wrapper(call.qualified):
+        plan.options = ("train_unembed=False",)
+        return
     if argument is None or argument.value.literal == "None":
         plan.options = ("train_mlp=False", "train_unembed=False")
         note = (

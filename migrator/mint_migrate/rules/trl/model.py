@@ -8,33 +8,16 @@ from __future__ import annotations
 
 import ast
 import json
-from dataclasses import dataclass, field
 
-from mint_migrate.model.facts import Argument, Binding, Call, Value
+from mint_migrate.model.facts import Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span
-from mint_migrate.rules.base import Blocked, Ledger, argument_named
+from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
+from mint_migrate.rules.trl.model_plan import ModelPlan
+from mint_migrate.rules.trl.unsloth import follow_loader, is_loader
 
-FULL_FINETUNING_RANK = "32"
 MOVES = frozenset({"to", "cuda", "cpu", "half", "float", "bfloat16", "train", "eval"})
 """Methods that give the model back, elsewhere or in another number format."""
-
-
-@dataclass(slots=True)
-class ModelPlan:
-    """What the training client is created with."""
-
-    base_model: str = ""
-    rank: str = FULL_FINETUNING_RANK
-    options: tuple[str, ...] = ("train_unembed=False",)
-    is_lora: bool = False
-    wrapped: Call | None = None
-    """The `get_peft_model` call, if there is one."""
-    calls: list[Call] = field(default_factory=list)
-    """Calls that made the model; their statements go."""
-    variables: list[tuple[str, int]] = field(default_factory=list)
-    loads: list[tuple[str, int, Span]] = field(default_factory=list)
-    """(name, scope, statement) of what the model's name is made of, where it was read."""
 
 
 def plan_model(ledger: Ledger, value: Value, scope: int, before: Span) -> ModelPlan:
@@ -142,13 +125,10 @@ def _follow_unpacked(
     ledger: Ledger, plan: ModelPlan, name: str, statement: Span, depth: int
 ) -> None:
     for call in ledger.facts.calls:
-        if call.statement == statement and name in call.targets:
-            raise Blocked(
-                "MM201",
-                f"`{call.qualified}` returns model and tokenizer together; it has no "
-                "conversion yet",
-                call.found,
-            )
+        if call.statement == statement and call.targets[:1] == (name,):
+            plan.variables.append((name, call.scope))
+            _follow_call(ledger, plan, call, depth)
+            return
     raise Blocked("MM230", f"where `{name}` comes from cannot be seen")
 
 
@@ -156,6 +136,9 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
     ledger.check_unclaimed(call)
     canonical = ledger.tables.canonical(call.qualified)
     plan.calls.append(call)
+    if is_loader(call.qualified):
+        follow_loader(ledger, plan, call)
+        return
     last = canonical.rsplit(".", 1)[-1]
     if last == "get_peft_model":
         plan.wrapped = call
@@ -184,10 +167,6 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
         raise Blocked("MM230", f"`{last}` is called without a model", call.found)
     ledger.exact(inner.found, None, "the model is named once, where the client is created")
     _follow(ledger, plan, inner.value, call.scope, call.statement, depth + 1)
-
-
-def positional_argument(call: Call, index: int) -> Argument | None:
-    return next((item for item in call.arguments if item.index == index and not item.star), None)
 
 
 def _check_local_path(ledger: Ledger, plan: ModelPlan, value: Value) -> None:

@@ -10,7 +10,7 @@ from mint_migrate.model.script import LoopScript, Names
 from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Ledger
 from mint_migrate.rules.trl.config import ConfigPlan
-from mint_migrate.rules.trl.model import ModelPlan
+from mint_migrate.rules.trl.model_plan import ModelPlan
 
 if TYPE_CHECKING:
     from mint_migrate.rules.trl.kind import TrainerKind

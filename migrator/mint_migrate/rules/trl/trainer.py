@@ -14,6 +14,7 @@ from mint_migrate.model.script import LoopScript, Names
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.names import check_free
 from mint_migrate.rules.trl.arguments import (
+    adopt_model_length,
     adopt_old_arguments,
     bind_arguments,
     find_config,
@@ -53,6 +54,7 @@ def plan_trainer(
     if model_argument is None:
         raise Blocked("MM230", f"`{_last(kind)}` is built without a model", trainer.found)
     model = plan_model(ledger, model_argument.value, trainer.scope, trainer.statement)
+    adopt_model_length(config, model)
     peft = arguments.get("peft_config")
     plan_lora(ledger, model, peft.value if peft else None, trainer, train_use.statement)
     finish_model(ledger, model)
@@ -75,7 +77,7 @@ def plan_trainer(
     if plan_uses(plan, script):
         script = plan.script = replace(script, evaluates_later=True)
     write_call(plan, script)
-    needed = needed_imports(script) | kind.imports(plan, script)
+    needed = needed_imports(script) | kind.imports(plan, script) | model.imports
     check_free(ledger, trainer.scope, needed)
     return script, needed
 
