@@ -41,6 +41,10 @@ class Tables:
         self._rows: dict[str, list[list[Any]]] = index["rows"]
         self._aliases: dict[str, str] = index["aliases"]
         self._roots: frozenset[str] = frozenset(index["roots"])
+        # A plan asks for the same releases and the same classes hundreds of times.
+        self._nearest: dict[tuple[str, str], str] = {}
+        self._names: dict[tuple[str, str], frozenset[str]] = {}
+        self._transformers: dict[str, str] = {}
 
     def canonical(self, name: str) -> str:
         """Return the public name of *name*, itself where no other is known.
@@ -159,15 +163,21 @@ class Tables:
 
     def nearest_release(self, package: str, version: str) -> str:
         """Return the newest recorded release that is not after *version*, else the oldest one."""
-        releases = self.releases(package)
-        earlier = [item for item in releases if version_key(item) <= version_key(version)]
-        return earlier[-1] if earlier else releases[0]
+        found = self._nearest.get((package, version))
+        if found is None:
+            releases = self.releases(package)
+            earlier = [item for item in releases if version_key(item) <= version_key(version)]
+            found = self._nearest[package, version] = earlier[-1] if earlier else releases[0]
+        return found
 
     def transformers_of(self, version: str) -> str:
         """Return a release of transformers that was current when TRL *version* appeared."""
-        value = self.fact("transformers_of_the_time", version).value
-        assert isinstance(value, str), "the compiled index holds release numbers as text"
-        return value
+        found = self._transformers.get(version)
+        if found is None:
+            value = self.fact("transformers_of_the_time", version).value
+            assert isinstance(value, str), "the compiled index holds release numbers as text"
+            found = self._transformers[version] = value
+        return found
 
     def names_in(self, version: str, owner: str) -> frozenset[str]:
         """Return what the constructor of *owner* takes in the recorded release nearest *version*.
@@ -176,9 +186,14 @@ class Tables:
         `transformers.TrainingArguments`.
         """
         package = owner.partition(".")[0]
-        position = self.releases(package).index(self.nearest_release(package, version))
-        table: dict[str, list[int]] = self._index["surface"].get(owner, {})
-        return frozenset(name for name, positions in table.items() if position in positions)
+        release = self.nearest_release(package, version)
+        found = self._names.get((owner, release))
+        if found is None:
+            position = self.releases(package).index(release)
+            table: dict[str, list[int]] = self._index["surface"].get(owner, {})
+            found = frozenset(name for name, positions in table.items() if position in positions)
+            self._names[owner, release] = found
+        return found
 
     def is_recorded(self, owner: str) -> bool:
         """Say whether the names that a class of TRL takes are recorded, release by release."""

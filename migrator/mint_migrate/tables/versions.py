@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 
+
+@cache
 def version_key(version: str) -> tuple[int, ...]:
     """Return a sort key: `0.16` equals `0.16.0`; pre-release suffixes are ignored.
 
