@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from mint_migrate.analyse.scopes import ModuleScopes
+from mint_migrate.analyse.walk import children, walk
 from mint_migrate.model.facts import FunctionFact
 
 ROW_MAKERS = frozenset(
@@ -26,19 +27,19 @@ def column_evidence(tree: ast.Module) -> tuple[tuple[str, ...], tuple[str, ...]]
     """
     functions: dict[str, FunctionNode] = {
         node.name: node
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assigned = {
         node.targets[0].id: node.value
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.Assign)
         and len(node.targets) == 1
         and isinstance(node.targets[0], ast.Name)
     }
     made: set[str] = set()
     read: set[str] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         method = node.func.attr
@@ -68,7 +69,7 @@ def _functions(arguments: list[ast.expr], functions: dict[str, FunctionNode]) ->
 def _strings(node: ast.expr) -> set[str]:
     return {
         child.value
-        for child in ast.walk(node)
+        for child in walk(node)
         if isinstance(child, ast.Constant) and isinstance(child.value, str)
     }
 
@@ -114,7 +115,7 @@ def function_results(function: FunctionNode) -> list[ast.expr]:
             continue
         if isinstance(node, ast.Return | ast.Yield) and node.value is not None:
             found.append(node.value)
-        stack.extend(ast.iter_child_nodes(node))
+        stack.extend(children(node))
     return found
 
 
@@ -122,7 +123,7 @@ def returned_keys(function: FunctionNode) -> tuple[str, ...]:
     """Return the keys of the dictionaries (or lists of dictionaries) a function returns."""
     names = {
         node.targets[0].id: node.value
-        for node in ast.walk(function)
+        for node in walk(function)
         if isinstance(node, ast.Assign)
         and len(node.targets) == 1
         and isinstance(node.targets[0], ast.Name)
@@ -140,7 +141,7 @@ def read_keys(function: FunctionNode) -> set[str]:
         return set()
     row = parameters[0].arg
     keys: set[str] = set()
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
             if node.value.id == row and isinstance(node.slice, ast.Constant):
                 keys.add(str(node.slice.value))
@@ -168,7 +169,7 @@ def function_facts(tree: ast.Module, scopes: ModuleScopes) -> list[FunctionFact]
             read_keys=tuple(sorted(read_keys(node))),
             num_parameters=len(node.args.posonlyargs) + len(node.args.args),
         )
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
 
@@ -176,7 +177,7 @@ def function_facts(tree: ast.Module, scopes: ModuleScopes) -> list[FunctionFact]
 def _returns_list(function: FunctionNode) -> bool:
     lists = {
         node.targets[0].id
-        for node in ast.walk(function)
+        for node in walk(function)
         if isinstance(node, ast.Assign)
         and len(node.targets) == 1
         and isinstance(node.targets[0], ast.Name)

@@ -6,19 +6,14 @@ import ast
 from typing import TypeGuard
 
 from mint_migrate.analyse.scopes import dotted
+from mint_migrate.analyse.walk import children, walk
 
 Place = ast.expr | ast.keyword
 
 
 def in_order(tree: ast.AST) -> list[ast.AST]:
     """Return every node in source order, parents first."""
-    found: list[ast.AST] = []
-    stack: list[ast.AST] = [tree]
-    while stack:
-        node = stack.pop()
-        found.append(node)
-        stack.extend(reversed(list(ast.iter_child_nodes(node))))
-    return found
+    return list(walk(tree))
 
 
 def dictionary_pairs(value: ast.expr | None) -> list[tuple[str, ast.expr, Place]] | None:
@@ -52,14 +47,14 @@ def header(node: ast.AST) -> list[ast.AST]:
     """Return the parts of a compound statement that are not in its bodies."""
     return [
         child
-        for child in ast.iter_child_nodes(node)
+        for child in children(node)
         if not isinstance(child, ast.stmt | ast.excepthandler | ast.match_case)
     ]
 
 
 def loaded_names(node: ast.AST) -> set[str]:
     names: set[str] = set()
-    for child in ast.walk(node):
+    for child in walk(node):
         if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load):
             names.add(child.id)
         elif isinstance(child, ast.Attribute):
@@ -79,7 +74,7 @@ def deleted_names(node: ast.stmt) -> tuple[str, ...]:
 
 def stored_names(node: ast.AST) -> set[str]:
     names: set[str] = set()
-    for child in ast.walk(node):
+    for child in walk(node):
         if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
             names.add(child.id)
         elif isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):

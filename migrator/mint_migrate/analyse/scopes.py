@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from mint_migrate.analyse.walk import children
+
 SOURCE_PACKAGES = frozenset(
     {"trl", "peft", "transformers", "accelerate", "bitsandbytes", "unsloth", "deepspeed"}
 )
@@ -73,7 +75,7 @@ class ModuleScopes:
         return scope
 
     def _walk_body(self, node: ast.AST, scope: ScopeInfo, statement: ast.stmt | None) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             self.parent[child] = node
             self._visit(child, scope, child if isinstance(child, ast.stmt) else statement)
 

@@ -8,6 +8,7 @@ import re
 import tokenize
 from typing import Protocol
 
+from mint_migrate.analyse.walk import children, walk
 from mint_migrate.model.source import Span
 
 
@@ -83,6 +84,8 @@ class SourceText:
 
     def comment_on(self, line: int) -> tuple[int, str] | None:
         """Return (column from 0, text) of the comment on a line."""
+        if line > len(self.lines) or "#" not in self.lines[line - 1]:
+            return None
         if self._comments is None:
             self._comments = dict(_read_comments(self.text))
         return self._comments.get(line)
@@ -122,13 +125,13 @@ def count_mentions(text: str, name: str) -> int:
     is_compound = hasattr(node, "body")
     parts = [
         child
-        for child in ast.iter_child_nodes(node)
+        for child in children(node)
         if not (is_compound and isinstance(child, ast.stmt | ast.excepthandler | ast.match_case))
     ]
     return sum(
         isinstance(child, ast.Name | ast.Attribute) and ast.unparse(child) == name
         for part in parts
-        for child in ast.walk(part)
+        for child in walk(part)
     )
 
 

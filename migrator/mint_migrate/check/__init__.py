@@ -19,11 +19,8 @@ def check_output(text: str, original: str, plan: Plan, tables: Tables) -> tuple[
         compile(text, "<converted>", "exec", dont_inherit=True)
     except SyntaxError as error:
         return (f"line {error.lineno}: {error.msg}",)
-    before = set(undefined_names(original))
-    problems = [
-        f"`{name}` is read but bound nowhere"
-        for name in undefined_names(text)
-        if name not in before
-    ]
+    missing = undefined_names(text)
+    before = undefined_names(original) if missing else ()
+    problems = [f"`{name}` is read but bound nowhere" for name in missing if name not in before]
     problems += unknown_calls(text, tables)
     return tuple(problems)

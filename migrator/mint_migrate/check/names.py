@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import ast
 import builtins
-
-from mint_migrate.analyse.scopes import ModuleScopes
+import symtable
 
 KNOWN = frozenset(dir(builtins)) | {
+    "__annotations__",
+    "__builtins__",
+    "__doc__",
     "__file__",
     "__name__",
-    "__doc__",
-    "__spec__",
     "__package__",
-    "__builtins__",
+    "__spec__",
 }
+KNOWN_IN_CLASS = frozenset({"__module__", "__qualname__"})
 
 
 def undefined_names(text: str) -> tuple[str, ...]:
     """Return the names that no scope around their use binds, sorted.
 
-    A star import silences the check.
+    Python's own symbol tables answer. A star import silences the check.
+
+    Raises:
+        SyntaxError: *text* is not Python.
     """
-    tree = ast.parse(text)
-    scopes = ModuleScopes(tree)
-    if any("*" in scope.bindings for scope in scopes.scopes):
-        return ()
-    missing = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in KNOWN:
-            scope = scopes.scope_of.get(node)
-            if (
-                scope is not None
-                and scopes.lookup(node.id, scope) is None
-                and not _is_global(scopes, node.id)
-            ):
-                missing.add(node.id)
-    return tuple(sorted(missing))
+    read: set[str] = set()
+    bound: set[str] = set()
+    tables = [symtable.symtable(text, "<script>", "exec")]
+    is_module = True
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        known = KNOWN_IN_CLASS if table.get_type() == "class" else frozenset[str]()
+        for symbol in table.get_symbols():
+            # What a function declares `global` and binds is bound in the module.
+            if (is_module or symbol.is_declared_global()) and _is_bound(symbol):
+                bound.add(symbol.get_name())
+            is_outer = symbol.is_global() and not symbol.is_local()
+            if (is_module or is_outer) and symbol.is_referenced():
+                read |= {symbol.get_name()} - known
+        is_module = False
+    missing = read - bound - KNOWN
+    return () if not missing or _has_star_import(text) else tuple(sorted(missing))
 
 
-def _is_global(scopes: ModuleScopes, name: str) -> bool:
-    return any(name in scope.globals for scope in scopes.scopes)
+def _is_bound(symbol: symtable.Symbol) -> bool:
+    return symbol.is_assigned() or symbol.is_imported()
+
+
+def _has_star_import(text: str) -> bool:
+    return any(
+        isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+        for node in ast.walk(ast.parse(text))
+    )

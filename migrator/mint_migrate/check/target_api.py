@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from mint_migrate.analyse.walk import walk
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.records import Signature
 
@@ -12,7 +13,7 @@ def unknown_calls(text: str, tables: Tables) -> list[str]:
     """Return one sentence for each call of the target that its signature does not allow."""
     by_method = {name.rsplit(".", 1)[-1]: signature for name, signature in tables.target.items()}
     problems = []
-    for node in ast.walk(ast.parse(text)):
+    for node in walk(ast.parse(text)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         if _is_target(node.func, by_method):
