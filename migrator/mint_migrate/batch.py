@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mint_migrate import files, journal, project
 from mint_migrate.errors import WriteError
 from mint_migrate.gather import Script
+from mint_migrate.local.through import through_other_files
 from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
 from mint_migrate.model.source import Options, Source
+from mint_migrate.pool import num_workers, ordered_map
 from mint_migrate.report.diff import unified
 from mint_migrate.stamp import is_our_output, stamp
 from mint_migrate.todo import Todo, find_todos
+
+if TYPE_CHECKING:
+    from mint_migrate.tables.lookup import Tables
+
+NO_FRAMEWORK = "MM107"
 
 
 class Mode(StrEnum):
@@ -42,7 +51,8 @@ class Job:
     in_place: bool = False
     """The result replaces its source; also set for a `--diff` or `--check` of that."""
     force: bool = False
-    num_jobs: int = 1
+    num_jobs: int | None = None
+    """Files migrated at the same time; None: as many as pay."""
     options: Options = field(default_factory=Options)
 
 
@@ -67,19 +77,28 @@ class Landing:
     """Python's account of a failure of ours."""
 
 
-def run(scripts: Sequence[Script], job: Job, report: Callable[[Landing], None]) -> list[Landing]:
-    """Migrate *scripts* in order, call *report* with each as it is done, and return them all.
+def run(
+    scripts: Sequence[Script],
+    job: Job,
+    report: Callable[[Landing], None],
+    advance: Callable[[], None] = lambda: None,
+) -> list[Landing]:
+    """Migrate *scripts*, call *report* with each in their order, and return them all.
+
+    Args:
+        scripts: the files.
+        job: what to do with them.
+        report: tells the user about one file.
+        advance: called for each file that is done, in any order.
 
     Raises:
         WriteError: the journal cannot be written; no file has been replaced then.
     """
     landings: list[Landing] = []
-    for script, (outcome, trace) in zip(scripts, _migrate_all(scripts, job), strict=True):
-        landing = _land(script, outcome, job)
-        landings.append(_write(landing, job) if job.mode is Mode.WRITE else landing)
-        landings[-1] = replace(landings[-1], trace=trace)
+    for landing in _landings(scripts, job, advance):
+        landings.append(landing)
         if job.mode is not Mode.IN_PLACE:
-            report(landings[-1])
+            report(landing)
     if job.mode is Mode.IN_PLACE:
         landings = _replace_sources(landings)
         for landing in landings:
@@ -87,8 +106,54 @@ def run(scripts: Sequence[Script], job: Job, report: Callable[[Landing], None]) 
     return landings
 
 
-def migrate_path(path: Path, options: Options) -> tuple[Outcome, str]:
-    """Return the outcome of one file, and the traceback where it ended in a failure of ours."""
+def _landings(
+    scripts: Sequence[Script], job: Job, advance: Callable[[], None]
+) -> Iterator[Landing]:
+    sizes = [files.size_of(script.path) for script in scripts]
+    landings = ordered_map(
+        partial(_landed, job=job),
+        scripts,
+        sizes,
+        workers=num_workers(sizes, job.num_jobs),
+        prepare=_prepare,
+        advance=advance,
+    )
+    # What is overwritten by force goes into the journal first, and one process keeps that.
+    return (_write(landing, job) for landing in landings) if _is_kept(job) else landings
+
+
+def _is_kept(job: Job) -> bool:
+    return job.mode is Mode.WRITE and job.force
+
+
+def _prepare() -> None:
+    """Import what every migration needs, and read the tables."""
+    import mint_migrate.pipeline
+    import mint_migrate.render.script
+    import mint_migrate.rewrite.module  # noqa: F401
+
+    _tables()
+
+
+@cache
+def _tables() -> Tables:
+    from mint_migrate.tables.lookup import load_tables
+
+    return load_tables()
+
+
+def _landed(script: Script, job: Job) -> Landing:
+    """Migrate one script and write the result, where nothing has to be kept before."""
+    outcome, trace = migrate_path(script.path, job.options, script.base)
+    landing = replace(_land(script, outcome, job), trace=trace)
+    return _write(landing, job) if job.mode is Mode.WRITE and not job.force else landing
+
+
+def migrate_path(path: Path, options: Options, base: Path | None = None) -> tuple[Outcome, str]:
+    """Return the outcome of one file, and the traceback where it ended in a failure of ours.
+
+    *base* is the folder the file was found under, None when it was named.
+    """
     source = files.read(path)
     if not isinstance(source, Source):
         return source, ""
@@ -96,7 +161,7 @@ def migrate_path(path: Path, options: Options) -> tuple[Outcome, str]:
         reason = "mint-migrate wrote this script; it is not migrated again"
         return Skipped(path=source.path, code="MM111", reason=reason), ""
     try:
-        return _migrate(source, options), ""
+        return _migrate(source, options, base), ""
     except Exception as error:
         # A bug of ours must not take the other files down with it.
         kind = type(error).__name__
@@ -108,24 +173,23 @@ def migrate_path(path: Path, options: Options) -> tuple[Outcome, str]:
         ), traceback.format_exc()
 
 
-def _migrate(source: Source, options: Options) -> Outcome:
+def _migrate(source: Source, options: Options, base: Path | None) -> Outcome:
     from mint_migrate.pipeline import migrate_source
-    from mint_migrate.tables.lookup import load_tables
 
     if options.source_version is None:
         pinned = project.find_version(Path(source.path), source.text)
         options = replace(options, project_version=pinned)
-    return migrate_source(source, options, load_tables())
+    outcome = migrate_source(source, options, _tables())
+    if isinstance(outcome, Skipped) and outcome.code == NO_FRAMEWORK:
+        return through_other_files(source, _release(options), base) or outcome
+    return outcome
 
 
-def _migrate_all(scripts: Sequence[Script], job: Job) -> Iterable[tuple[Outcome, str]]:
-    paths = [script.path for script in scripts]
-    if job.num_jobs == 1 or len(paths) < 2:
-        return (migrate_path(path, job.options) for path in paths)
-    from concurrent.futures import ProcessPoolExecutor
-
-    with ProcessPoolExecutor(max_workers=min(job.num_jobs, len(paths))) as pool:
-        return list(pool.map(migrate_path, paths, [job.options] * len(paths)))
+def _release(options: Options) -> tuple[str, str]:
+    """Return the release that a script without a use of its own is taken to be written for."""
+    if options.source_version is not None:
+        return options.source_version, "given with --source-version"
+    return options.project_version or (_tables().versions[-1], "the newest recorded release")
 
 
 def _land(script: Script, outcome: Outcome, job: Job) -> Landing:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mint_migrate import __version__, batch, console, files
 from mint_migrate.batch import Job, Landing, Mode
-from mint_migrate.errors import UsageError, WriteError
+from mint_migrate.errors import UsageError
 from mint_migrate.gather import Gathered, gather
 from mint_migrate.model.outcome import Failed, Migrated, Skipped
 from mint_migrate.model.report import Report
@@ -38,7 +38,7 @@ class Arguments:
     base_model: str | None = None
     scale_lr: bool = False
     strict: bool = False
-    num_jobs: int = 1
+    num_jobs: int | None = None
     output: str | None = None
     verbose: bool = False
 
@@ -60,16 +60,28 @@ def migrate(arguments: Arguments) -> int:
     _check_single_output(arguments, gathered)
     for failed in gathered.failures:
         console.err_failed(failed)
-    landings = batch.run(gathered.scripts, job, lambda landing: _tell(landing, arguments))
+    landings = _run(gathered, job, arguments)
     if gathered.num_passed_over:
         noun = "script uses" if gathered.num_passed_over == 1 else "scripts use"
         console.err(f"{gathered.num_passed_over} {noun} no source framework")
     if num_ours := sum(landing.is_passed_over for landing in landings):
         console.err(f"{num_ours} already written by mint-migrate")
-    status = _write_reports(arguments, landings) if arguments.reports else 0
     report = _report(arguments, gathered.failures, landings)
+    status = _write_reports(arguments, landings, report) if arguments.reports else 0
     _show(report, arguments)
     return max(status, _status(arguments, gathered, landings, report))
+
+
+def _run(gathered: Gathered, job: Job, arguments: Arguments) -> list[Landing]:
+    """Migrate the scripts and tell of each; a progress bar shows first where there are many."""
+    scripts = gathered.scripts
+    if not console.shows_progress(len(scripts)):
+        return batch.run(scripts, job, lambda landing: _tell(landing, arguments))
+    with console.progress("migrating", len(scripts)) as advance:
+        landings = batch.run(scripts, job, lambda _landing: None, advance)
+    for landing in landings:
+        _tell(landing, arguments)
+    return landings
 
 
 def check_arguments(arguments: Arguments) -> None:
@@ -137,6 +149,17 @@ def _check_single_output(arguments: Arguments, gathered: Gathered) -> None:
             f"`-o {arguments.output}` holds one script, and {len(gathered.scripts)} are given",
             hint="name a folder with `-o`",
         )
+    if arguments.in_place or arguments.output is None or single:
+        return
+    sources: dict[Path, Path] = {}
+    for script in gathered.scripts:
+        place = files.output_path(script.path, Path(arguments.output), script.base)
+        other = sources.setdefault(place, script.path)
+        if other != script.path:
+            raise UsageError(
+                f"{other} and {script.path} would both be written to {place}",
+                hint="give the folder that holds both, or migrate them one by one",
+            )
 
 
 def _job(arguments: Arguments) -> Job:
@@ -266,32 +289,21 @@ def _show(report: Report, arguments: Arguments) -> None:
     show(console.err_console(), report, verbose=arguments.verbose, strict=arguments.strict)
 
 
-def _write_reports(arguments: Arguments, landings: Sequence[Landing]) -> int:
-    """Write the report of each file beside its output; return 2 where one could not be."""
-    status = 0
-    for landing in landings:
-        if landing.output is None:
-            continue
-        report = build([_entry(arguments, landing)], version=__version__)
-        for kind in dict.fromkeys(arguments.reports):
-            path = landing.output.with_name(f"{landing.output.stem}.report.{kind}")
-            try:
-                if files.write(path, _render(report, kind, arguments).encode()):
-                    console.err(f"wrote {path}")
-            except WriteError as error:
-                console.err_error(error)
-                status = 2
-    return status
+def _write_reports(arguments: Arguments, landings: Sequence[Landing], report: Report) -> int:
+    """Write the report of each file, and an index where a folder was given."""
+    from mint_migrate.cli_reports import write_index, write_reports
 
-
-def _render(report: Report, kind: str, arguments: Arguments) -> str:
-    if kind == "json":
-        from mint_migrate.report.as_json import as_json
-
-        return as_json(report)
-    from mint_migrate.report.as_markdown import as_markdown
-
-    return as_markdown(report, strict=arguments.strict)
+    alone = [
+        (landing.output, build([_entry(arguments, landing)], version=__version__))
+        for landing in landings
+        if landing.output is not None
+    ]
+    folder = next((path for path in arguments.paths if path.is_dir()), None)
+    status = write_reports(alone, arguments.reports, strict=arguments.strict)
+    if folder is None:
+        return status
+    place = folder if arguments.output is None else Path(arguments.output)
+    return max(status, write_index(report, place, arguments.reports, strict=arguments.strict))
 
 
 def _status(

@@ -77,8 +77,7 @@ def migrate(parser: Parser) -> None:
         "--jobs",
         metavar="N",
         type=_positive,
-        default=1,
-        help="files migrated at the same time (default: 1)",
+        help="files migrated at the same time (default: as many as pay)",
     )
     parser.add_argument(
         "-o", metavar="DIR|FILE|-", dest="output", help="write there; `-` is standard output"

@@ -6,6 +6,8 @@ Rich is imported only by the commands that draw tables or diffs.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ from mint_migrate.model.outcome import Failed
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+WORTH_A_BAR = 5
+"""Files: fewer are done before a bar could be read."""
 
 
 def out_bytes(content: bytes) -> None:
@@ -57,6 +62,22 @@ def err_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, emoji=False)
+
+
+def shows_progress(num_steps: int) -> bool:
+    """Say whether a progress bar is worth showing: stderr is a terminal, and there is a wait."""
+    return num_steps >= WORTH_A_BAR and sys.stderr.isatty()
+
+
+@contextmanager
+def progress(what: str, num_steps: int) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on stderr, and yield what moves it by one step; it leaves no trace."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err_console(), transient=True) as bar:
+        task = bar.add_task(what, total=num_steps)
+        yield lambda: bar.advance(task)
 
 
 def err_failed(failed: Failed) -> None:

@@ -110,6 +110,14 @@ def mode_of(path: Path) -> int | None:
         return None
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def output_path(source: Path, output: Path | None, base: Path | None = None) -> Path:
     """Return where the migration of *source* is written.
 

@@ -1,24 +1,22 @@
 """Find the scripts that the paths of a command line mean.
 
-A file is taken as given. A folder is walked in sorted order; hidden folders, environments and
-installed packages are passed over, and one regular expression over the bytes decides which scripts
-are worth parsing.
+A file is taken as given. A folder is walked in sorted order, and its scripts are taken when their
+bytes name a source framework or when they import from a script that does.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mint_migrate.detect import is_worth_parsing
+from mint_migrate.folders import list_files
 from mint_migrate.model.outcome import Failed
 
-PASSED_OVER = frozenset({"__pycache__", "env", "node_modules", "site-packages", "venv"})
-# A name in an import, a string given to importlib, or a launcher's `-m`; not a part of a word.
-# Our own outputs are looked at as well, for the markers in them.
-_WORTH_PARSING = re.compile(rb"(?<![\w.])trl(?![\w-])|\nmint-migrate \S+, sha256 [0-9a-f]{16}")
+SUFFIXES = (".py",)
+"""Of the files of a folder that can be migrated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,49 +40,61 @@ class Gathered:
 def gather(paths: Sequence[Path]) -> Gathered:
     """Return the scripts of *paths*, each once, in the order given and sorted within a folder.
 
-    A path that does not exist ends as MM105, a folder without any script as MM106.
+    Each script once means also that a link and what it leads to are one. A path that does not exist
+    ends as MM105 when it is read, a folder without any script as MM106.
     """
-    scripts: dict[Path, Script] = {}
+    scripts: dict[str, Script] = {}
     failures: list[Failed] = []
     num_passed_over = 0
     for path in paths:
         if not path.is_dir():
-            scripts.setdefault(path.resolve(), Script(path=path))
+            scripts.setdefault(os.path.realpath(path), Script(path=path))
             continue
-        found = list(walk(path))
-        if not found:
-            failures.append(
-                Failed(
-                    path=os.fspath(path),
-                    code="MM106",
-                    reason="the directory holds no Python script",
-                    hint="hidden folders, environments and installed packages are not searched",
-                )
-            )
-        for script in found:
-            if is_worth_parsing(script):
-                scripts.setdefault(script.resolve(), Script(path=script, base=path))
-            else:
-                num_passed_over += 1
+        listing = list_files(path, SUFFIXES)
+        failures += listing.failures
+        if not listing.paths and not listing.failures:
+            failures.append(_no_scripts(path))
+        wanted = _wanted(listing.paths, path)
+        num_passed_over += len(listing.paths) - len(wanted)
+        for script in wanted:
+            scripts.setdefault(os.path.realpath(script), Script(path=Path(script), base=path))
     return Gathered(
         scripts=tuple(scripts.values()), failures=tuple(failures), num_passed_over=num_passed_over
     )
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield the `.py` files under *folder* in sorted order."""
-    for current, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and name not in PASSED_OVER
-        )
-        for name in sorted(names):
-            if name.endswith(".py") and not name.startswith("."):
-                yield Path(current, name)
+    """Yield the scripts under *folder* in sorted order."""
+    yield from map(Path, list_files(folder, SUFFIXES).paths)
 
 
-def is_worth_parsing(path: Path) -> bool:
-    """Say whether *path* names a source framework anywhere; an unreadable file is worth a look."""
+def _wanted(paths: Sequence[str], base: Path) -> tuple[str, ...]:
+    """Return the scripts that use a source framework, by themselves or through one another."""
+    named = {path for path in paths if _is_worth_a_look(path)}
+    if not named:
+        return ()
+    # Worth its import only where there is a framework at all.
+    from mint_migrate.local.users import users_of
+
+    through = users_of(tuple(named), [path for path in paths if path not in named], base)
+    named.update(through)
+    return tuple(path for path in paths if path in named)
+
+
+def _is_worth_a_look(path: str) -> bool:
+    """Say whether *path* may have to be migrated; an unreadable file is, to be reported."""
     try:
-        return _WORTH_PARSING.search(path.read_bytes()) is not None
+        with open(path, "rb", buffering=0) as file:
+            return is_worth_parsing(file.read())
     except OSError:
         return True
+
+
+def _no_scripts(path: Path) -> Failed:
+    return Failed(
+        path=os.fspath(path),
+        code="MM106",
+        reason="the directory holds no Python script",
+        hint="hidden folders, environments, build folders, installed packages and what "
+        "`.gitignore` names are not searched",
+    )

@@ -24,10 +24,12 @@ def find_root(path: Path) -> Path:
     """
     start = path.resolve()
     start = start if start.is_dir() else start.parent
-    for folder in (start, *start.parents):
-        if any((folder / mark).exists() for mark in ROOT_MARKS):
-            return folder
-    return start
+    return next((folder for folder in (start, *start.parents) if is_marked(folder)), start)
+
+
+def is_marked(folder: Path) -> bool:
+    """Say whether *folder* is the root of a project by what lies in it."""
+    return any((folder / mark).exists() for mark in ROOT_MARKS)
 
 
 def find_version(path: Path, text: str) -> tuple[str, str] | None:

@@ -31,25 +31,6 @@ MANUAL = EXACT.replace("max_length=64", "max_length=64, packing=True")
 APPROXIMATE = EXACT.replace("lora_alpha=32", "lora_alpha=32, lora_dropout=0.1")
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capfdbinary):
-    """Return a function that runs a command line in an empty folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-
-    def run(*argv: str) -> tuple[int, str, str]:
-        try:
-            status = cli.run(argv)
-        except SystemExit as ended:
-            status = ended.code
-        sys.stdout.flush()
-        sys.stderr.flush()
-        out, err = capfdbinary.readouterr()
-        return status, out.decode(), err.decode()
-
-    return run
-
-
 def put(name: str, content: str | bytes = EXACT) -> Path:
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)

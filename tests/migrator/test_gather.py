@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mint_migrate.gather import Script, gather, is_worth_parsing
+from mint_migrate.detect import is_worth_parsing
+from mint_migrate.gather import Script, gather
 
 
 def make(folder: Path, *names: str, content: str = "import trl\n") -> None:
@@ -33,6 +34,8 @@ def test_a_folder_is_walked_in_sorted_order(tmp_path):
         "node_modules/x.py",
         ".git/hooks/x.py",
         "pkg/__pycache__/x.py",
+        "build/lib/x.py",
+        "dist/x.py",
         ".hidden.py",
         "notes.txt",
     ],
@@ -80,12 +83,44 @@ def test_a_folder_without_scripts_fails(tmp_path):
         ("import trl.trainer as t\n", True),
         ('importlib.import_module("trl")\n', True),
         ('"""\nmint-migrate 0.1.0, sha256 0123456789abcdef\n"""\n', True),
+        ("from unsloth import FastLanguageModel\n", True),
         ("import trlx\n", False),
         ("import my.trl\n", False),
         ("ctrl = 1\n", False),
         ("pip install trl-extras\n", False),
     ],
 )
-def test_a_framework_is_seen_as_a_whole_word(tmp_path, content, expected):
-    make(tmp_path, "train.py", content=content)
-    assert is_worth_parsing(tmp_path / "train.py") is expected
+def test_a_framework_is_seen_as_a_whole_word(content, expected):
+    assert is_worth_parsing(content.encode()) is expected
+
+
+def test_a_link_and_what_it_leads_to_are_one_script(tmp_path):
+    make(tmp_path, "src/train.py")
+    (tmp_path / "again.py").symlink_to(tmp_path / "src" / "train.py")
+    (tmp_path / "copy").symlink_to(tmp_path / "src", target_is_directory=True)
+    assert found(tmp_path) == ["again.py"]
+
+
+def test_a_file_that_cannot_be_read_is_taken_to_be_reported(tmp_path):
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere.py")
+    assert found(tmp_path) == ["gone.py"]
+
+
+USERS = {
+    "lib/__init__.py": "from .trainers import build_trainer as make\n",
+    "lib/trainers.py": "from trl import SFTTrainer\ndef build_trainer(): return SFTTrainer('m')\n",
+    "lib/steps.py": "from lib import make\ndef train(): make().train()\n",
+    "main.py": "from lib.steps import train\ntrain()\n",
+    "modules.py": "import lib.steps as steps\nsteps.train()\n",
+    "other.py": "from lib.text import clean\nclean('x')\n",
+    "lib/text.py": "def clean(text): return text\n",
+    "unrelated.py": "def train(): pass\n",
+}
+
+
+def test_scripts_that_import_a_trainer_from_their_project_are_taken(tmp_path):
+    for name, content in USERS.items():
+        make(tmp_path, name, content=content)
+    through = ["main.py", "modules.py", "lib/__init__.py", "lib/steps.py", "lib/trainers.py"]
+    assert found(tmp_path) == through
+    assert gather([tmp_path]).num_passed_over == 3

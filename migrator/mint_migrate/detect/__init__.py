@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import re
 
-MENTION = re.compile(rb"\b(?:trl|peft|transformers|accelerate|bitsandbytes|unsloth|deepspeed)\b")
+PACKAGES = (
+    *(b"trl", b"peft", b"transformers", b"accelerate", b"bitsandbytes", b"unsloth", b"deepspeed"),
+)
+MENTION = re.compile(rb"\b(?:%s)\b" % b"|".join(PACKAGES))
 TRAINER = re.compile(rb"^[ \t]*class[ \t]+\w*Trainer\b", re.MULTILINE)
+# A name in an import, a string given to importlib, or a launcher's `-m`; not a part of a word.
+# Our own outputs are looked at as well, for the markers in them.
+_WORTH_PARSING = re.compile(
+    rb"(?<![\w.])(?:trl|unsloth)(?![\w-])|\nmint-migrate \S+, sha256 [0-9a-f]{16}"
+)
+# Looking for a plain substring is twenty times faster than for an expression.
+_NEEDED = (b"trl", b"unsloth", b"\nmint-migrate ")
 
 
 def mentions_source_package(content: bytes) -> bool:
@@ -16,3 +26,10 @@ def mentions_source_package(content: bytes) -> bool:
 def defines_trainer(content: bytes) -> bool:
     """Say whether the bytes define a class that is called a trainer."""
     return TRAINER.search(content) is not None
+
+
+def is_worth_parsing(content: bytes) -> bool:
+    """Say whether the bytes may be a script to migrate, or one of our outputs."""
+    if not any(word in content for word in _NEEDED):
+        return False
+    return _WORTH_PARSING.search(content) is not None

@@ -30,12 +30,12 @@ def as_markdown(report: Report, *, strict: bool = False) -> str:
 
 
 def _file(file: FileReport, *, strict: bool) -> list[str]:
-    blocks = [f"## {_code(file.source)}"]
+    blocks = [f"## {code_span(file.source)}"]
     if file.framework is None:
-        return [*blocks, _escape(file.message)]
+        return [*blocks, escaped(file.message)]
     blocks.append(f"{words.heading(file)}. {words.arguments(file.items)}.")
     if file.message:
-        blocks.append(f"**{_escape(file.message)}**")
+        blocks.append(f"**{escaped(file.message)}**")
     asking = words.asking(file, strict=strict)
     if asking:
         blocks += [f"### Needs you ({len(asking)})", "\n".join(_task(file, i) for i in asking)]
@@ -66,23 +66,23 @@ def _exact(items: Iterable[Item]) -> list[str]:
 
 
 def _assumptions(file: FileReport) -> list[str]:
-    lines = [f"- {_escape(sentence)}" for sentence in words.assumptions(file)]
+    lines = [f"- {escaped(sentence)}" for sentence in words.assumptions(file)]
     return ["### Assumptions and derivations", "\n".join(lines)] if lines else []
 
 
 def _task(file: FileReport, item: Item) -> str:
-    note = f": {_escape(item.note)}" if item.note else ""
+    note = f": {escaped(item.note)}" if item.note else ""
     place = f"{file.source}:{item.line}:{item.column}"
-    return f"- [ ] {_code(place)} {_link(item)} {_code(words.label(item))}{note}"
+    return f"- [ ] {code_span(place)} {_link(item)} {code_span(words.label(item))}{note}"
 
 
 def _table(items: Sequence[Item], *, with_reason: bool) -> str:
     head = ["Line", "Before", "After"] + (["Why"] if with_reason else [])
     rows = [head, ["---:", *["---"] * (len(head) - 1)]]
     for item in items:
-        row = [str(item.line), _cell(_code(words.label(item))), _cell(_target(item))]
+        row = [str(item.line), _cell(code_span(words.label(item))), _cell(_target(item))]
         if with_reason:
-            row.append(_cell(f"{_link(item)} {_escape(item.note)}{_accepted(item)}".strip()))
+            row.append(_cell(f"{_link(item)} {escaped(item.note)}{_accepted(item)}".strip()))
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -90,8 +90,8 @@ def _table(items: Sequence[Item], *, with_reason: bool) -> str:
 def _target(item: Item) -> str:
     """Return where *item* went: a name as code, a phrase as prose."""
     if re.fullmatch(r"[\w.\[\]()=\"']+", item.target):
-        return _code(item.target)
-    return _escape(item.target) or "-"
+        return code_span(item.target)
+    return escaped(item.target) or "-"
 
 
 def _accepted(item: Item) -> str:
@@ -102,7 +102,7 @@ def _link(item: Item) -> str:
     return f"[{item.code}]({RULE_PAGES}/{item.code}.md)" if item.code else ""
 
 
-def _code(text: str) -> str:
+def code_span(text: str) -> str:
     """Return *text* as a code span, fenced by more backticks than it holds in a row."""
     joined = words.one_line(text)
     runs = [len(run) for run in re.findall(r"`+", joined)]
@@ -111,7 +111,7 @@ def _code(text: str) -> str:
     return f"{fence}{pad}{joined}{pad}{fence}"
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
     """Return prose on one line that Markdown and HTML leave alone; its code spans stay."""
     pieces = re.split(r"(`[^`]*`)", words.one_line(text))
     return "".join(
