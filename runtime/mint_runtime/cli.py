@@ -121,6 +121,7 @@ def serve(
         typer.Option("--allow-remote-code", help="Run python files that come with a base model."),
     ] = False,
     initial_adapter: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    replay: Annotated[Path | None, typer.Option(hidden=True)] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(help='File to write {"url", "pid"} to, once requests are answered.'),
@@ -153,6 +154,7 @@ def serve(
             max_lora_rank=max_lora_rank,
             max_adapters=max_adapters,
             initial_adapter=initial_adapter,
+            replay=replay,
             allow_remote_code=allow_remote_code,
         )
         configure(log_format)

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mint_runtime.engine.checkpoints import read_for, read_model, save_adapter, save_model
@@ -51,6 +52,7 @@ from mint_runtime.errors import UserError
 from mint_runtime.model.load import BaseModel
 from mint_runtime.model.memory import PassBudget, used_bytes
 from mint_runtime.sampler.limits import Limits, default_cache_bytes
+from mint_runtime.sampler.replay import Replay, ReplayScheduler
 from mint_runtime.sampler.schedule import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -83,7 +85,7 @@ class EngineLoop:
         self._post = post
         self._lines = Lines()
         self._counters = Counters()
-        self._schedulers = _schedulers(table.bases)
+        self._schedulers = _schedulers(table.bases, table.settings.replay)
         self._budgets = {name: PassBudget(base) for name, base in table.bases.items()}
         self._files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="mint-files")
         self._reading: set[Future[Result]] = set()
@@ -374,10 +376,11 @@ class EngineLoop:
             job.future.set_result(run())
 
 
-def _schedulers(bases: Mapping[str, BaseModel]) -> dict[str, Scheduler]:
+def _schedulers(bases: Mapping[str, BaseModel], recorded: Path | None) -> dict[str, Scheduler]:
     """Return a scheduler per base model; together their caches take what one alone would."""
+    new = Scheduler if recorded is None else partial(ReplayScheduler, replay=Replay(recorded))
     return {
-        name: Scheduler(base, Limits(cache_bytes=default_cache_bytes(base.device) // len(bases)))
+        name: new(base, limits=Limits(cache_bytes=default_cache_bytes(base.device) // len(bases)))
         for name, base in bases.items()
     }
 

@@ -21,5 +21,7 @@ class EngineSettings:
     """How many models may be trained side by side. Snapshots for sampling are not counted."""
     initial_adapter: Path | None = None
     """A peft folder that the first model created on each base model starts from."""
+    replay: Path | None = None
+    """A file of recorded completions that requests for samples are answered with."""
     allow_remote_code: bool = False
     """Whether python files that come with a base model may run."""
