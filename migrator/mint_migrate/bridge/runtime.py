@@ -93,6 +93,7 @@ def serve(
     *,
     state_dir: Path,
     initial_adapter: Path | None = None,
+    replay: Path | None = None,
     dtype: str | None = None,
     device: str | None = None,
     env: Mapping[str, str] | None = None,
@@ -104,6 +105,7 @@ def serve(
             hub or its cache.
         state_dir: where checkpoints and the catalogue are kept.
         initial_adapter: peft folder that the first model created starts from.
+        replay: completions that requests for samples are answered with, once the file exists.
         dtype: of the base weights, such as `float32`; None leaves it to the server.
         device: such as `cpu`; None leaves it to the server.
         env: the server's environment; this process's own when absent. `PROFILE_VARIABLE` in it is
@@ -121,6 +123,7 @@ def serve(
         args = _serve_arguments(base_models, state_dir, ready_file)
         if initial_adapter is not None:
             args += ["--initial-adapter", str(initial_adapter.resolve())]
+        args += ["--replay", str(replay.resolve())] if replay else []
         args += ["--dtype", dtype] if dtype else []
         args += ["--device", device] if device else []
         environment = dict(os.environ if env is None else env) | {"MINT_RUNTIME_API_KEY": api_key}

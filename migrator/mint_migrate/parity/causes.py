@@ -8,6 +8,7 @@ as one.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from mint_migrate.parity.compare import Comparison, StepPair, relative_difference
@@ -15,6 +16,11 @@ from mint_migrate.parity.steps import total_tokens
 
 RATIO_TOLERANCE = 2e-3
 """How closely a ratio must match a known number to be named."""
+
+NEAR_ZERO = 1e-3
+"""Of the size of its terms: below, the ratio of two losses is that of their rounding errors."""
+
+_FUNCTION_REWARD = re.compile(r"rewards/.+/(mean|std)\Z")
 
 SAME_TOTAL_TOLERANCE = 0.2
 """Rows in another order give another number of tokens to each step, but about as many in all."""
@@ -26,16 +32,52 @@ def likely_cause(comparison: Comparison) -> str | None:
         return None
     first = comparison.first_difference
     if first is None:
-        return _length_cause(comparison)
-    if first.converted.num_loss_tokens is None or first.converted.grad_norm is None:
+        return comparison.refusal or _length_cause(comparison)
+    if _missing(first):
         return _missing_cause(first)
     if "num_loss_tokens" in first.differs:
         return _token_cause(comparison, first)
     if "learning_rate" in first.differs:
         return _schedule_cause(comparison, first)
+    if (cause := _reward_cause(first)) is not None:
+        return cause
     if "loss" in first.differs:
         return _loss_cause(comparison, first)
     return _gradient_cause(comparison, first)
+
+
+def _reward_cause(first: StepPair) -> str | None:
+    """Return what differs between the completions and the loss on them, or None."""
+    if "advantages" in first.quantity_differences and "advantages" not in first.differs:
+        return None  # what was made of the rewards is right
+    rewards = [name for name in first.differs if name in ("reward", "reward_std")]
+    rewards += [name for name in first.differs if _FUNCTION_REWARD.match(name)]
+    if rewards:
+        return (
+            f"the same completions are scored otherwise ({', '.join(rewards)}): a reward function, "
+            "its weight, or the columns and text that it is given"
+        )
+    if "advantages" in first.differs:
+        return _advantage_cause(first)
+    return None
+
+
+def _advantage_cause(first: StepPair) -> str:
+    left, right = (side.quantities["advantages"] for side in (first.original, first.converted))
+    assert isinstance(left, tuple)
+    assert isinstance(right, tuple)
+    if len(left) != len(right):
+        return f"{len(right)} completions have an advantage, of {len(left)} in the original"
+    ratios = [after / before for before, after in zip(left, right, strict=True) if before]
+    if ratios and all(math.isclose(one, ratios[0], rel_tol=RATIO_TOLERANCE) for one in ratios):
+        return (
+            f"the advantages are {ratios[0]:.6g} times the original's: divided by another spread, "
+            "or scaled twice"
+        )
+    return (
+        "the same rewards give other advantages: centered or scaled over other groups, or not "
+        "divided by the spread of their group"
+    )
 
 
 def _length_cause(comparison: Comparison) -> str:
@@ -47,16 +89,18 @@ def _length_cause(comparison: Comparison) -> str:
     )
 
 
+def _missing(first: StepPair) -> list[str]:
+    """Return the names of what differs because the converted script does not write it."""
+    values = (
+        ("num_loss_tokens", first.converted.num_loss_tokens),
+        ("grad_norm", first.converted.grad_norm),
+    )
+    return [name for name, value in values if value is None and name in first.differs]
+
+
 def _missing_cause(first: StepPair) -> str:
-    missing = [
-        name
-        for name, value in (
-            ("num_loss_tokens", first.converted.num_loss_tokens),
-            ("grad_norm", first.converted.grad_norm),
-        )
-        if value is None
-    ]
-    return f"the converted script's metrics.jsonl does not record {' and '.join(missing)}"
+    missing = " and ".join(_missing(first))
+    return f"the converted script's metrics.jsonl does not record {missing}"
 
 
 def _token_cause(comparison: Comparison, first: StepPair) -> str:
@@ -137,7 +181,7 @@ def _close_all(left: Sequence[float], right: Sequence[float]) -> bool:
 def _loss_cause(comparison: Comparison, first: StepPair) -> str:
     if first.index > 0 and _moved(comparison, first):
         return _optimizer_cause(comparison, first)
-    ratio = first.converted.loss / first.original.loss if first.original.loss else math.nan
+    ratio = _scale(first)
     tokens = first.original.num_loss_tokens or 0
     rows = first.original.num_rows or 0
     named = (
@@ -151,7 +195,8 @@ def _loss_cause(comparison: Comparison, first: StepPair) -> str:
         (-1.0, "-1: the sign of the weights"),
     )
     for number, meaning in named:
-        if number and math.isclose(ratio, number, rel_tol=RATIO_TOLERANCE):
+        # A ratio of 1 names nothing, whatever happens to be 1.
+        if number not in (0, 1) and math.isclose(ratio, number, rel_tol=RATIO_TOLERANCE):
             return f"the loss is {ratio:.6g} times the original's, which is {meaning}"
     if "grad_norm" not in first.differs:
         return "loss differs and its gradient does not: a constant added to the loss"
@@ -159,6 +204,16 @@ def _loss_cause(comparison: Comparison, first: StepPair) -> str:
         f"the same number of tokens gives another loss ({ratio:.6g} times the original's): "
         "targets shifted, weights on other tokens, or other rows"
     )
+
+
+def _scale(first: StepPair) -> float:
+    """Return how many times the original's the loss is; by its gradient where its terms cancel."""
+    left, right = first.original, first.converted
+    if left.loss and abs(left.loss) > NEAR_ZERO * (left.loss_scale or 0.0):
+        return right.loss / left.loss
+    if left.grad_norm and right.grad_norm is not None:
+        return right.grad_norm / left.grad_norm
+    return math.nan
 
 
 def _moved(comparison: Comparison, first: StepPair) -> bool:

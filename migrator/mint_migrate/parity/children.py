@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -18,12 +19,15 @@ from mint_migrate.parity.harness.spec import (
     METRICS_PATH,
     REACHED,
     RECORD,
+    REPLAY,
     ChildSpec,
 )
 from mint_migrate.parity.steps import Step, read_steps
 
 MODULE = "mint_migrate.parity.harness"
 POLL_INTERVAL_S = 0.05
+_REFUSAL = re.compile(r"`--replay`: (.+?)(?: for self\.|$)", re.MULTILINE)
+"""What the runtime says about a completion that it does not have; the client adds its own words."""
 IGNORED_FOLDERS = (
     *(".git", ".hg", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"),
     *("wandb", "runs", ".mint-migrate"),
@@ -112,6 +116,10 @@ class Child:
                 f"{self.name} ended with status {status}; it printed last:\n{self.log_end()}"
             )
 
+    def log_text(self) -> str:
+        """Return what the script printed."""
+        return self.process.log.read_text(encoding="utf-8", errors="replace")
+
     def log_end(self) -> str:
         """Return the last lines of what the script printed."""
         return tail(self.process.log, num_lines=30)
@@ -132,17 +140,31 @@ def adapter_folder(original: Child) -> Path:
     return original.output / ADAPTER
 
 
-def wait_for_adapter(original: Child) -> None:
-    """Return once the original has written the adapter that it starts from.
+def replay_file(original: Child) -> Path:
+    """Return where the original writes the completions that it trains on, if it does."""
+    return original.output / REPLAY
+
+
+def wait_for_start(original: Child) -> None:
+    """Return once the converted script may start.
+
+    That is after the original's first step, by which its adapter and whether it trains on what it
+    generates are known; in that case, only when it has generated everything.
 
     Raises:
         CannotRun: the script ended without training.
     """
-    adapter = adapter_folder(original)
-    original.wait_for(adapter.is_dir)
+    adapter, record = adapter_folder(original), original.output / RECORD
+    original.wait_for(lambda: adapter.is_dir() and record.is_file())
     if not adapter.is_dir():
         original.check_status()
-        raise CannotRun("the original ended without training: no trainer's `train` was called")
+        raise CannotRun(
+            "the original ended without training: `train` of a trainer that is based on the one "
+            "of transformers was not called"
+        )
+    if replay_file(original).is_file():
+        original.wait_for(lambda: False)
+        original.check_status()
 
 
 def original_steps(original: Child) -> tuple[tuple[Step, ...], bool]:
@@ -162,11 +184,13 @@ def aligned_shape(original: Child) -> str | None:
 
 def converted_steps(
     converted: Child, runtime: Runtime, num_steps: int, *, was_stopped: bool
-) -> tuple[Step, ...]:
+) -> tuple[tuple[Step, ...], str | None]:
     """Wait until the converted script has recorded enough steps, end it, and return them.
 
     Where the original ended by itself, the script may record one step more, which is then a
     difference in number; where the original was stopped, only as many steps as it has are compared.
+    With fewer steps comes a sentence on why the runtime had no completion for the next: the script
+    asked for one that the original did not generate.
 
     Raises:
         CannotRun: the script failed, or wrote no metrics.
@@ -182,9 +206,12 @@ def converted_steps(
     steps = recorded()
     if len(steps) < limit and not runtime.is_alive():
         raise runtime.failure()
-    if len(steps) < limit:
+    refusal = _REFUSAL.search(converted.log_text()) if len(steps) < limit else None
+    if len(steps) < limit and refusal is None:
         converted.check_status()
     converted.process.stop()
+    if refusal is not None:
+        return steps[:num_steps], refusal[1]
     if not note.is_file():
         raise CannotRun("the converted script ended without writing a metrics.jsonl")
-    return steps[:limit]
+    return steps[:limit], None

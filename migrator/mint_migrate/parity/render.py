@@ -17,6 +17,8 @@ from mint_migrate.parity.compare import (
     GRAD_NORM_TOLERANCE,
     LEARNING_RATE_TOLERANCE,
     LOSS_TOLERANCE,
+    QUANTITY_TOLERANCE,
+    Comparison,
     StepPair,
 )
 from mint_migrate.parity.steps import Step
@@ -30,6 +32,9 @@ SHORT_NAMES = {
     "num_loss_tokens": "tokens",
 }
 """How the last column of the table calls the quantities."""
+
+REWARD_NAMES = ("reward", "rewards/margins")
+"""What the table shows of a step beside its loss, where it is recorded."""
 
 
 def renderable(result: VerifyResult) -> RenderableType:
@@ -57,6 +62,7 @@ def verdict(result: VerifyResult) -> list[str]:
         return [
             f"equal over {len(comparison.pairs)} steps: loss within {loss:.1e} and gradient norm "
             f"within {norm:.1e} (relative), learning rates and token counts the same",
+            *_about_scales(comparison),
             *_ended_early(result),
         ]
     lines = []
@@ -64,6 +70,8 @@ def verdict(result: VerifyResult) -> list[str]:
     if first is not None:
         num_equal = first.index
         lines.append(f"differs from step {num_equal} on: {', '.join(first.differs)}")
+    elif comparison.refusal is not None:
+        lines.append(f"the converted script stops after {comparison.num_converted} equal steps")
     elif comparison.num_original != comparison.num_converted:
         lines.append(
             f"the number of steps differs: {comparison.num_original} and {comparison.num_converted}"
@@ -72,6 +80,28 @@ def verdict(result: VerifyResult) -> list[str]:
         lines.append("no step was recorded")
     if result.cause:
         lines.append(f"likely cause: {result.cause}")
+    return lines
+
+
+def _about_scales(comparison: Comparison) -> list[str]:
+    """Return sentences on what else was compared, how, and what was not."""
+    lines = []
+    worst: dict[str, float] = {}
+    for pair in comparison.pairs:
+        for name, found in pair.quantity_differences.items():
+            worst[name] = max(worst.get(name, 0.0), found)
+    if worst:
+        within = ", ".join(f"{name} within {found:.1e}" for name, found in worst.items())
+        lines.append(f"also equal, relative to the largest value of each: {within}")
+    scales = [pair.original.loss_scale for pair in comparison.pairs if pair.original.loss_scale]
+    if scales:
+        lines.append(
+            "the terms of this loss cancel: its difference is relative to the mean size of the "
+            f"advantages ({min(scales):.3g} to {max(scales):.3g}) where that is larger"
+        )
+    if comparison.not_recorded:
+        names = ", ".join(comparison.not_recorded)
+        lines.append(f"not in the converted script's metrics.jsonl, so not compared: {names}")
     return lines
 
 
@@ -88,6 +118,9 @@ def _table(result: VerifyResult) -> Table:
     table.add_column("step", justify="right", no_wrap=True)
     for name in ("loss TRL", "loss MinT", "rel.diff", "lr", "grad TRL", "grad MinT", "tokens"):
         table.add_column(name, justify="right")
+    reward = _shown_reward(result.comparison)
+    if reward is not None:
+        table.add_column(reward, justify="right")
     table.add_column("differs")
     for pair in result.comparison.pairs:
         left, right = pair.original, pair.converted
@@ -100,9 +133,21 @@ def _table(result: VerifyResult) -> Table:
             _norm(left.grad_norm),
             _norm(right.grad_norm),
             _both(_count(left.num_loss_tokens), _count(right.num_loss_tokens)),
-            ", ".join(SHORT_NAMES[name] for name in pair.differs),
+            *([] if reward is None else [_both(_value(left, reward), _value(right, reward))]),
+            ", ".join(SHORT_NAMES.get(name, name) for name in pair.differs),
         )
     return table
+
+
+def _shown_reward(comparison: Comparison) -> str | None:
+    """Return the name of the quantity that has a column of its own, if one was recorded."""
+    recorded = {name for pair in comparison.pairs for name in pair.original.quantities}
+    return next((name for name in REWARD_NAMES if name in recorded), None)
+
+
+def _value(step: Step, name: str) -> str:
+    value = step.quantities.get(name)
+    return f"{value:.4f}" if isinstance(value, float) else "-"
 
 
 def _both(left: str, right: str) -> str:
@@ -141,7 +186,9 @@ def as_json(result: VerifyResult) -> dict[str, Any]:
             "loss": LOSS_TOLERANCE,
             "grad_norm": GRAD_NORM_TOLERANCE,
             "learning_rate": LEARNING_RATE_TOLERANCE,
+            "quantities": QUANTITY_TOLERANCE,
         },
+        "not_recorded": list(comparison.not_recorded),
         "steps": [_pair_as_json(pair) for pair in comparison.pairs],
     }
 
@@ -153,6 +200,9 @@ def _pair_as_json(pair: StepPair) -> dict[str, Any]:
         "converted": _step_as_json(pair.converted),
         "loss_difference": _finite(pair.loss_difference),
         "grad_norm_difference": _finite(pair.grad_norm_difference),
+        "quantity_differences": {
+            name: _finite(found) for name, found in pair.quantity_differences.items()
+        },
         "differs": list(pair.differs),
     }
 
@@ -163,6 +213,11 @@ def _step_as_json(step: Step) -> dict[str, Any]:
         "learning_rate": _finite(step.learning_rate),
         "grad_norm": _finite(step.grad_norm),
         "num_loss_tokens": step.num_loss_tokens,
+        "loss_scale": step.loss_scale,
+        "quantities": {
+            name: list(value) if isinstance(value, tuple) else _finite(value)
+            for name, value in step.quantities.items()
+        },
     }
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 GRAD_NORM_NAMES = ("grad_norm", "gradient_norm", "optim/grad_norm")
+COLUMNS = frozenset(
+    {"step", "epoch", "loss", "loss_scale", "learning_rate", "num_loss_tokens", "num_rows"}
+) | frozenset(GRAD_NORM_NAMES)
+"""Names of a line that are fields of `Step`, or say which step it is."""
+
+Quantity = float | tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +29,10 @@ class Step:
     num_loss_tokens: int | None
     num_rows: int | None = None
     """Sequences in the step; only the original's is known."""
+    loss_scale: float | None = None
+    """Size of the loss's terms, where they cancel; only the original's is known."""
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    """What else a line holds: rewards, divergences, the advantages of all completions."""
 
 
 def read_steps(file: Path) -> tuple[Step, ...]:
@@ -50,7 +60,24 @@ def _step(line: dict[str, object]) -> Step:
         grad_norm=_number(norms[0]) if norms else None,
         num_loss_tokens=_count(line.get("num_loss_tokens")),
         num_rows=_count(line.get("num_rows")),
+        loss_scale=_number(line.get("loss_scale")),
+        quantities=_quantities(line),
     )
+
+
+def _quantities(line: dict[str, object]) -> dict[str, Quantity]:
+    """Return every number and list of numbers that no field of `Step` holds."""
+    found: dict[str, Quantity] = {}
+    for name, value in line.items():
+        if name in COLUMNS:
+            continue
+        if isinstance(value, list):
+            numbers = [_number(item) for item in value]
+            if numbers and None not in numbers:
+                found[name] = tuple(number for number in numbers if number is not None)
+        elif (number := _number(value)) is not None:
+            found[name] = number
+    return found
 
 
 def _number(value: object) -> float | None:

@@ -36,13 +36,15 @@ from mint_migrate.bridge.world import (
 )
 from mint_migrate.parity.causes import likely_cause
 from mint_migrate.parity.children import (
+    Child,
     adapter_folder,
     aligned_shape,
     converted_steps,
     original_steps,
+    replay_file,
     scratch_copy,
     start_child,
-    wait_for_adapter,
+    wait_for_start,
 )
 from mint_migrate.parity.compare import Comparison, compare
 from mint_migrate.parity.harness.overrides import OVERRIDES
@@ -225,8 +227,8 @@ def _train_both(job: _Job, notify: Callable[[str], None]) -> tuple[Comparison, s
         )
         stack.enter_context(original.process)
         # The server reads the adapter when the first model is created, so it may start meanwhile.
-        runtime = stack.enter_context(_runtime(job, adapter_folder(original), environment))
-        wait_for_adapter(original)
+        runtime = stack.enter_context(_runtime(job, original, environment))
+        wait_for_start(original)
         notify("training the converted script on the runtime")
         converted = start_child(
             _spec(job, is_original=False),
@@ -236,18 +238,19 @@ def _train_both(job: _Job, notify: Callable[[str], None]) -> tuple[Comparison, s
         )
         stack.enter_context(converted.process)
         left, was_stopped = original_steps(original)
-        right = converted_steps(converted, runtime, len(left), was_stopped=was_stopped)
-        return compare(left, right), aligned_shape(original)
+        right, refusal = converted_steps(converted, runtime, len(left), was_stopped=was_stopped)
+        return compare(left, right, refusal=refusal), aligned_shape(original)
 
 
 def _runtime(
-    job: _Job, adapter: Path, environment: dict[str, str]
+    job: _Job, original: Child, environment: dict[str, str]
 ) -> contextlib.AbstractContextManager[Runtime]:
-    """Start a runtime whose first model continues from the original's adapter."""
+    """Start a runtime whose first model has the original's adapter, and samples its completions."""
     return serve(
         _served(job),
         state_dir=job.root / "state",
-        initial_adapter=adapter,
+        initial_adapter=adapter_folder(original),
+        replay=replay_file(original),
         dtype="float32",
         device="cpu",
         env=environment,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,44 @@ def departures(config: Any) -> tuple[str, ...]:
     return (*found, *(["target_modules with the head or the embedding"] if touches_head else []))
 
 
+_TRAINER = re.compile(r"\b\w+Trainer\b")
+_EXPERIMENTAL = re.compile(r"\btrl\.experimental\.(\w+)")
+
+
 def align_trainers(spec: ChildSpec) -> None:
-    """Wrap `SFTTrainer.__init__` so that a trainer always ends up with one plain LoRA adapter."""
-    trainer_class = importlib.import_module("trl").SFTTrainer
+    """Make every TRL trainer that the script names end up with one plain LoRA adapter."""
+    for trainer_class in _named_trainers(_text_beside(Path(spec.script))):
+        _align_class(trainer_class, spec)
+
+
+def _text_beside(script: Path) -> str:
+    """Return the text of a script and of the modules in its folder, which it may import."""
+    files = sorted({script, *script.parent.glob("*.py")})
+    return "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
+
+
+def _named_trainers(text: str) -> list[Any]:
+    """Return the classes of TRL that a text names; importing them all would take seconds."""
+    packages = ["trl", *(f"trl.experimental.{name}" for name in _EXPERIMENTAL.findall(text))]
+    found: dict[int, Any] = {}
+    for package in dict.fromkeys(packages):
+        try:
+            module = importlib.import_module(package)
+        except ImportError:
+            continue  # the script says it better, if it gets there
+        for name in sorted(set(_TRAINER.findall(text))):
+            trainer_class = getattr(module, name, None)
+            if inspect.isclass(trainer_class) and _takes_adapter(trainer_class):
+                found[id(trainer_class)] = trainer_class
+    return list(found.values())
+
+
+def _takes_adapter(trainer_class: Any) -> bool:
+    return "peft_config" in inspect.signature(trainer_class.__init__).parameters
+
+
+def _align_class(trainer_class: Any, spec: ChildSpec) -> None:
+    """Wrap the constructor of one class."""
     original = trainer_class.__init__
     signature = inspect.signature(original)
 

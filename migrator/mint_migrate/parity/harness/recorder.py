@@ -14,9 +14,12 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mint_migrate.parity.harness.generations import Generations, record_generations
+from mint_migrate.parity.harness.quantities import Quantities, count_tokens
 from mint_migrate.parity.harness.spec import ADAPTER, COMPLETED, ENDING, REACHED, RECORD, ChildSpec
 
 
@@ -34,35 +37,39 @@ class CannotCompare(BaseException):
 class Recorder:
     """Collects one window at a time and appends a line per optimizer step."""
 
-    def __init__(self, spec: ChildSpec) -> None:
+    def __init__(self, spec: ChildSpec, quantities: Quantities) -> None:
         self.output = Path(spec.output)
         self.num_steps = spec.num_steps
+        self.quantities = quantities
         self.step = 0
+        self.is_in_step = False
         self._reset()
 
     def _reset(self) -> None:
         self.loss = 0.0
-        self.num_loss_tokens = 0
+        self.tokens: list[int] = []
         self.num_rows = 0
         self.learning_rate = math.nan
         self.grad_norm: float | None = None
 
-    def count(self, inputs: dict[str, Any]) -> None:
-        """Add a micro-batch: a position counts where the label that it predicts is not masked."""
-        labels = inputs.get("labels")
-        if labels is not None:
-            self.num_loss_tokens += int((labels[..., 1:] != -100).sum())
-            self.num_rows += int(labels.shape[0])
+    def count(self, inputs: Any) -> None:
+        """Add what a micro-batch trains on, where it can be told."""
+        counted = count_tokens(inputs) if isinstance(inputs, Mapping) else None
+        if counted is not None:
+            self.tokens.append(counted[0])
+            self.num_rows += counted[1]
 
     def write(self) -> None:
         """Append the line of the step that has just been taken."""
         line = {
+            **self.quantities.take(self.tokens),
             "step": self.step,
             "loss": self.loss,
+            "loss_scale": self.quantities.loss_scale,
             "learning_rate": self.learning_rate,
             "grad_norm": self.grad_norm,
-            "num_loss_tokens": self.num_loss_tokens,
-            "num_rows": self.num_rows,
+            "num_loss_tokens": sum(self.tokens) if self.tokens else None,
+            "num_rows": self.num_rows or None,
         }
         with (self.output / RECORD).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -79,12 +86,14 @@ def record_trainers(spec: ChildSpec) -> None:
     """Make every Trainer of this process record its steps and end the script after training."""
     trainer_class = importlib.import_module("transformers").Trainer
     train = trainer_class.train
+    generations = record_generations(Path(spec.output))
 
     @functools.wraps(train)
     def recorded(self: Any, *args: Any, **kwargs: Any) -> None:
-        recorder = Recorder(spec)
+        recorder = Recorder(spec, Quantities(self))
         _watch(self, recorder)
-        self.add_callback(_callback(self, recorder))
+        self.add_callback(_callback(self, recorder, generations))
+        generations.is_training = True
         train(self, *args, **kwargs)
         recorder.end(COMPLETED)
 
@@ -94,23 +103,42 @@ def record_trainers(spec: ChildSpec) -> None:
 def _watch(trainer: Any, recorder: Recorder) -> None:
     """Wrap the methods that a step passes through, on the instance: subclasses are covered."""
     training_step, clip = trainer.training_step, trainer.accelerator.clip_grad_norm_
+    prepare = trainer._prepare_inputs
 
     def recorded_step(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        recorder.count(inputs)
+        recorder.is_in_step = True
         loss = training_step(model, inputs, *args, **kwargs)
+        recorder.is_in_step = False
         recorder.loss += float(loss)
         return loss
+
+    def recorded_inputs(inputs: Any) -> Any:
+        """Count what the step is given in the end: completions are made from prompts here."""
+        prepared = prepare(inputs)
+        if recorder.is_in_step:
+            recorder.count(prepared)
+        return prepared
 
     def recorded_clip(*args: Any, **kwargs: Any) -> Any:
         norm = clip(*args, **kwargs)
         recorder.grad_norm = float(norm)
         return norm
 
+    if score := getattr(trainer, "_generate_and_score_completions", None):
+
+        def recorded_score(inputs: Any) -> Any:
+            scored = score(inputs)
+            if recorder.is_in_step:
+                recorder.quantities.scored(scored["advantages"])
+            return scored
+
+        trainer._generate_and_score_completions = recorded_score
     trainer.training_step = recorded_step
+    trainer._prepare_inputs = recorded_inputs
     trainer.accelerator.clip_grad_norm_ = recorded_clip
 
 
-def _callback(trainer: Any, recorder: Recorder) -> Any:
+def _callback(trainer: Any, recorder: Recorder, generations: Generations) -> Any:
     """Return a callback that exports the first adapter and writes a line per step."""
     base: Any = importlib.import_module("transformers").TrainerCallback
 
@@ -125,6 +153,7 @@ def _callback(trainer: Any, recorder: Recorder) -> Any:
 
         def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
             recorder.write()
+            generations.stepped()
             if recorder.step >= recorder.num_steps:
                 recorder.end(REACHED)
 
@@ -147,7 +176,9 @@ def export_adapter(model: Any, output: Path) -> None:
     """
     peft = importlib.import_module("peft")
     if not isinstance(model, peft.PeftModel):
-        raise CannotCompare("the trainer holds no LoRA adapter; only SFTTrainer is compared so far")
+        raise CannotCompare(
+            f"what the trainer trains is a {type(model).__name__}, not a LoRA adapter"
+        )
     outside = [n for n, p in model.named_parameters() if p.requires_grad and ".lora_" not in n]
     if outside:
         raise CannotCompare(

@@ -12,6 +12,9 @@ RECORD = "record.jsonl"
 ADAPTER = "adapter"
 """Folder, in peft format, of the adapter as it was before the first step."""
 
+REPLAY = "replay.jsonl"
+"""Completions that the original trains on, one per line, in the order of their generation."""
+
 ALIGNED = "aligned.txt"
 """Present when the original's trainable parameters were replaced; says by what."""
 
