@@ -15,12 +15,32 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from mint_migrate.bridge.constants import Constants, called_name, collect
+from mint_migrate.bridge.trainers import (
+    DEFAULT_COLUMNS,
+    DataKind,
+    data_kinds,
+    handles_messages,
+    reward_columns,
+)
 
 ROW_FUNCTION_KEYWORDS = frozenset({"formatting_func", "function", "tokenize_func"})
 ROW_FUNCTION_METHODS = frozenset({"map", "filter"})
 KNOWN_DATASETS: dict[str, tuple[str, ...]] = {
     "trl-lib/Capybara": ("messages",),
     "trl-lib/tldr": ("prompt", "completion"),
+    "trl-lib/tldr-preference": ("prompt", "chosen", "rejected"),
+    "trl-lib/ultrafeedback_binarized": ("chosen", "rejected", "score_chosen", "score_rejected"),
+    "trl-lib/ultrafeedback-prompt": ("prompt",),
+    "trl-lib/hh-rlhf-helpful-base": ("prompt", "chosen", "rejected"),
+    "trl-lib/kto-mix-14k": ("prompt", "completion", "label"),
+    "trl-lib/DeepMath-103K": ("prompt", "solution"),
+    "Anthropic/hh-rlhf": ("chosen", "rejected"),
+    "Intel/orca_dpo_pairs": ("system", "question", "chosen", "rejected"),
+    "HuggingFaceH4/ultrafeedback_binarized": (
+        *("prompt", "prompt_id", "chosen", "rejected", "messages"),
+        *("score_chosen", "score_rejected"),
+    ),
+    "AI-MO/NuminaMath-TIR": ("problem", "solution", "messages"),
     "stanfordnlp/imdb": ("text", "label"),
     "imdb": ("text", "label"),
     "tatsu-lab/alpaca": ("instruction", "input", "output", "text"),
@@ -34,6 +54,17 @@ KNOWN_DATASETS: dict[str, tuple[str, ...]] = {
     "roneneldan/TinyStories": ("text",),
 }
 """Columns of public data sets that scripts often name, as their cards on the hub list them."""
+
+KNOWN_MESSAGES: dict[str, frozenset[str]] = {
+    "trl-lib/ultrafeedback_binarized": frozenset({"chosen", "rejected"}),
+    "trl-lib/ultrafeedback-prompt": frozenset({"prompt"}),
+    "trl-lib/hh-rlhf-helpful-base": frozenset({"prompt", "chosen", "rejected"}),
+    "trl-lib/kto-mix-14k": frozenset({"prompt", "completion"}),
+    "trl-lib/DeepMath-103K": frozenset({"prompt"}),
+    "Anthropic/hh-rlhf": frozenset(),
+    "HuggingFaceH4/ultrafeedback_binarized": frozenset({"chosen", "rejected", "messages"}),
+}
+"""Which columns of them hold messages, where their names do not say it."""
 
 MESSAGE_KEYS = frozenset({"role", "content", "from", "value"})
 SPLIT_KEYS = ("train", "test", "validation", "val", "eval", "dev")
@@ -50,12 +81,17 @@ class Columns:
     """Columns that hold lists of messages."""
     sharegpt: bool = False
     """Messages use `from` and `value` instead of `role` and `content`."""
+    booleans: frozenset[str] = frozenset()
+    """Columns of yes and no."""
+    answer: str = ""
+    """Format of a number in columns that hold the right answer; empty where none is scored."""
 
 
 def find_columns(source: str) -> Columns:
     """Return the columns a script reads; `messages` where it names none."""
     tree = ast.parse(source)
     constants = collect(tree)
+    kinds = data_kinds(tree)
     functions = _row_functions(tree)
     reads, made = _reads(functions), _made(functions)
     reads |= _listed(tree) | _loop_reads(tree) | _template_fields(tree)
@@ -67,6 +103,9 @@ def find_columns(source: str) -> Columns:
         column for name, columns in KNOWN_DATASETS.items() if name in keys for column in columns
     )
     reads = known | {name: None for name in reads if not known or name not in made}
+    if kinds and not made and not known:
+        reads = dict.fromkeys(name for kind in kinds for name in DEFAULT_COLUMNS[kind]) | reads
+    reads |= {name: None for name in reward_columns(tree) if name not in made}
     if not reads:
         reads = dict.fromkeys(_unread(constants, keys, fields, made))
     names = tuple(name for name in reads if name not in MESSAGE_KEYS or name in fields)
@@ -74,9 +113,18 @@ def find_columns(source: str) -> Columns:
     return Columns(
         names=names,
         literals=_comparisons(functions, names),
-        conversational=_conversational(tree, names),
+        conversational=_conversational(tree, names, keys, kinds),
         sharegpt={"from", "value"} <= keys and "conversations" in names,
+        booleans=frozenset({"label"} if DataKind.MARKS in kinds else ()),
+        answer=_answer_format(source) if DataKind.PROMPTS in kinds else "",
     )
+
+
+def _answer_format(source: str) -> str:
+    """Return how a number stands in an answer that the script takes apart."""
+    if "####" in source:
+        return "It is so. #### {}"
+    return "It is $\\boxed{{{}}}$." if "boxed" in source else "{}"
 
 
 def _unread(
@@ -261,13 +309,23 @@ def _comparisons(
     return tuple((key, tuple(values)) for key, values in found.items() if values)
 
 
-def _conversational(tree: ast.AST, names: tuple[str, ...]) -> frozenset[str]:
-    """Return the columns of messages: by name, or because a chat template is applied to them."""
-    found = {
-        name
-        for name in names
-        if name in {"messages", "conversations", "conversation", "chosen", "rejected"}
-    }
+def _conversational(
+    tree: ast.AST,
+    names: tuple[str, ...],
+    keys: AbstractSet[object],
+    kinds: tuple[DataKind, ...],
+) -> frozenset[str]:
+    """Return the columns of messages: known, by name, or because they are taken apart as such."""
+    by_name = {"messages", "conversations", "conversation"}
+    if "prompt" not in names:
+        by_name |= {"chosen", "rejected"}
+    if DataKind.PROMPTS in kinds and handles_messages(keys):
+        by_name.add("prompt")
+    found = {name for name in names if name in by_name}
+    for name in KNOWN_MESSAGES.keys() & keys:
+        known = KNOWN_DATASETS[name]
+        found = {column for column in found if column not in known} | KNOWN_MESSAGES[name]
+    found |= {name for name in _indexed(tree) if name in names}
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         if called_name(call) == "apply_chat_template" and call.args:
             argument = call.args[0]
@@ -276,3 +334,16 @@ def _conversational(tree: ast.AST, names: tuple[str, ...]) -> frozenset[str]:
                     case ast.Subscript(slice=ast.Constant(value=str(key))) if key in names:
                         found.add(key)
     return frozenset(found)
+
+
+def _indexed(tree: ast.AST) -> set[str]:
+    """Return the keys of `row["key"][-1]["content"]`: columns of which messages are taken."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(
+                value=ast.Subscript(value=ast.Subscript(slice=ast.Constant(value=str(key)))),
+                slice=ast.Constant(value="content" | "role"),
+            ):
+                found.add(key)
+    return found

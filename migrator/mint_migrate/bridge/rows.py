@@ -19,6 +19,9 @@ WORDS = tuple(_TEXT.split())
 NUMBER_COLUMNS = frozenset(
     {"label", "score", "id", "idx", "index", "year", "rating", "length", "num_turns"}
 )
+ANSWER_COLUMNS = frozenset(
+    {"answer", "solution", "ground_truth", "gold", "target", "final_answer", "expected"}
+)
 TOKEN_COLUMNS = frozenset(
     {"input_ids", "labels", "attention_mask", "completion_mask", "assistant_masks"}
 )
@@ -54,8 +57,25 @@ def make_rows(columns: Columns, plan: RowPlan, *, split: str) -> tuple[Row, ...]
         for name, values in literals.items():
             if name in row and generator.random() < 0.75:
                 row[name] = generator.choice(values)
+        if {"chosen", "rejected"} <= columns.conversational:
+            _answer_one_prompt(row, size, columns, generator)
         rows.append(_consistent(row, literals))
     return tuple(rows)
+
+
+def _answer_one_prompt(row: Row, size: int, columns: Columns, generator: random.Random) -> None:
+    """Make both answers of a row follow one conversation, which is its prompt if it has one."""
+    turns = _messages("prompt", size, columns, generator)
+    answers = [
+        _messages("completion", words, columns, generator) for words in (size, 2 + size // 2)
+    ]
+    has_prompt = "prompt" in row and "prompt" in columns.conversational
+    if has_prompt:
+        row["prompt"] = turns
+    elif "prompt" in row:
+        row["prompt"] = str(turns[-1]["value" if columns.sharegpt else "content"])
+    for side, answer in zip(("chosen", "rejected"), answers, strict=True):
+        row[side] = answer if has_prompt else [*turns, *answer]
 
 
 def _consistent(row: Row, literals: dict[str, tuple[object, ...]]) -> Row:
@@ -75,7 +95,11 @@ def _cell(name: str, size: int, columns: Columns, generator: random.Random) -> o
         return _messages(name, size, columns, generator)
     if name in TOKEN_COLUMNS:
         return [generator.randrange(3, _TOKEN_IDS) for _ in range(size + 2)]
-    if name in NUMBER_COLUMNS or name.startswith(("num_", "n_")):
+    if name in columns.booleans:
+        return generator.random() < 0.5
+    if name in ANSWER_COLUMNS and columns.answer:
+        return columns.answer.format(generator.randrange(100))
+    if name in NUMBER_COLUMNS or name.startswith(("num_", "n_", "score_")):
         return generator.randrange(0, 5)
     if name in {
         "prompt",
