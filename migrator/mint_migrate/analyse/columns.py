@@ -168,10 +168,33 @@ def function_facts(tree: ast.Module, scopes: ModuleScopes) -> list[FunctionFact]
             returned_keys=returned_keys(node),
             read_keys=tuple(sorted(read_keys(node))),
             num_parameters=len(node.args.posonlyargs) + len(node.args.args),
+            parameters=(names := _parameters(node)),
+            parameter_uses=_parameter_uses(node, names),
         )
         for node in walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[str, ...]:
+    given = function.args
+    return tuple(item.arg for item in (*given.posonlyargs, *given.args, *given.kwonlyargs))
+
+
+def _parameter_uses(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, names: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Return what the body does with each parameter; nested functions count as well."""
+    used: set[tuple[str, str]] = set()
+    read: set[ast.Name] = set()
+    for node in (item for statement in function.body for item in ast.walk(statement)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            read.add(node.value)
+            if node.value.id in names:
+                used.add((node.value.id, node.attr if isinstance(node.ctx, ast.Load) else ""))
+        elif isinstance(node, ast.Name) and node.id in names and node not in read:
+            used.add((node.id, ""))
+    return tuple(sorted(used))
 
 
 def _returns_list(function: FunctionNode) -> bool:

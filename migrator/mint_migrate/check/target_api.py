@@ -11,17 +11,22 @@ from mint_migrate.tables.records import Signature
 
 def unknown_calls(text: str, tables: Tables) -> list[str]:
     """Return one sentence for each call of the target that its signature does not allow."""
-    by_method = {name.rsplit(".", 1)[-1]: signature for name, signature in tables.target.items()}
-    problems = []
+    by_method: dict[str, list[Signature]] = {}
+    for name, signature in tables.target.items():
+        by_method.setdefault(name.rsplit(".", 1)[-1], []).append(signature)
+    problems: list[str] = []
     for node in walk(ast.parse(text)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         if _is_target(node.func, by_method):
-            problems += _wrong_arguments(node, node.func.attr, by_method[node.func.attr])
+            name = node.func.attr
+            # Two clients may have a method of the same name: one of them must take the call.
+            tried = [_wrong_arguments(node, name, signature) for signature in by_method[name]]
+            problems += sorted(tried, key=len)[0]
     return problems
 
 
-def _is_target(function: ast.Attribute, known: dict[str, Signature]) -> bool:
+def _is_target(function: ast.Attribute, known: dict[str, list[Signature]]) -> bool:
     if function.attr not in known:
         return False
     owner = ast.unparse(function.value)

@@ -158,6 +158,10 @@ class FunctionFact:
     read_keys: tuple[str, ...]
     """String keys it subscripts."""
     num_parameters: int
+    parameters: tuple[str, ...] = ()
+    """Names, positional ones first."""
+    parameter_uses: tuple[tuple[str, str], ...] = ()
+    """(parameter, attribute) for each `parameter.attribute` that is read; "" for any other use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

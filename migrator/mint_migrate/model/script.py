@@ -67,6 +67,8 @@ class LoopScript:
     logging_first_step: bool = False
     summarizes: bool = False
     """The user's code reads the result of `train()`."""
+    samples: bool = False
+    """The user's code calls `generate` of the model, before or after training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

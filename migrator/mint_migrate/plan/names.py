@@ -18,6 +18,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "checkpoint": ("checkpoint", "saved", "mint_checkpoint"),
     "summary": ("training_summary", "summary_of_training", "mint_training_summary"),
     "rows": ("eval_rows", "held_out_rows", "mint_eval_rows"),
+    "sampled_model": ("SampledModel", "ClientModel"),
     "client": ("training_client", "mint_client", "mint_training_client"),
 }
 """What every kind of training adds. A kind has further roles of its own."""

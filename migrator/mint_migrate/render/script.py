@@ -13,8 +13,10 @@ from mint_migrate.resources import data_dir
 
 def render_functions(script: LoopScript) -> str:
     """Return the functions of a script, laid out by the templates alone."""
-    template = _environment().get_template(script.template)
-    return template.render(s=script).strip() + "\n"
+    templates = ["_partials/sampled_model.py.j2"] if script.samples else []
+    templates.append(script.template)
+    texts = [_environment().get_template(name).render(s=script).strip() for name in templates]
+    return "\n\n\n".join(texts) + "\n"
 
 
 @cache

@@ -7,6 +7,7 @@ from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.script import LoopScript
 from mint_migrate.model.source import contains
 from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.rules.trl.sampled import decide_trainer_sampling
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.uses import AfterTraining, decide_argument, plan_use
 from mint_migrate.rules.trl.write import drop_splatted
@@ -125,6 +126,8 @@ def plan_uses(plan: TrainerPlan, script: LoopScript) -> bool:
             _decide_train(plan, use)
             continue
         if _inside_argument(ledger, use, replaced):
+            continue
+        if decide_trainer_sampling(plan, use, context.names["client"]):
             continue
         evaluates |= plan_use(ledger, use, context)
     assert trainer.target is not None

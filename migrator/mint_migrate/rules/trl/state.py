@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mint_migrate.model.facts import Argument, Call, Use
@@ -28,6 +28,10 @@ class TrainerPlan:
     train_use: Use
     config: ConfigPlan
     model: ModelPlan
+    samples: bool = False
+    """The result samples from the model as the script did."""
+    sampled_after: list[str] = field(default_factory=list)
+    """Variables that hold the trained model after training."""
     script: LoopScript | None = None
     """What the kind's rule made, once it has."""
     config_name: str = ""

@@ -30,6 +30,7 @@ from mint_migrate.rules.trl.decisions import decide_trainer, plan_uses
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.lora import plan_lora
 from mint_migrate.rules.trl.model import finish_model, plan_model
+from mint_migrate.rules.trl.sampled import plan_sampling
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.write import needed_imports, place_config, write_call
 
@@ -68,6 +69,7 @@ def plan_trainer(
         config=config,
         model=model,
     )
+    plan_sampling(plan)
     check_unchanged(plan)
     check_evaluation_rows(plan)
     script = plan.script = kind.plan(plan)
@@ -76,6 +78,8 @@ def plan_trainer(
     decide_trainer(plan, script)
     if plan_uses(plan, script):
         script = plan.script = replace(script, evaluates_later=True)
+    if plan.samples:
+        script = plan.script = replace(script, samples=True)
     write_call(plan, script)
     needed = needed_imports(script) | kind.imports(plan, script) | model.imports
     check_free(ledger, trainer.scope, needed)

@@ -72,11 +72,14 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     lines += [f"    {name}={text}," for name, text in script.handed]
     if script.resume:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
+    lines.append(")")
     if plan.train_use.target is not None:
-        tail = f"{plan.train_use.target} = {plan.names['summary']}({plan.config_name}.output_dir)"
-        text = "\n".join([*lines, ")", tail])
-    else:
-        text = "\n".join([*lines, ")"])
+        lines.append(
+            f"{plan.train_use.target} = {plan.names['summary']}({plan.config_name}.output_dir)"
+        )
+    client = f"{prefix}{plan.names['client']}.save_weights_and_get_sampling_client()"
+    lines += [f"{name} = {plan.names['sampled_model']}({client})" for name in plan.sampled_after]
+    text = "\n".join(lines)
     ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
 
 
@@ -111,7 +114,8 @@ def needed_imports(script: LoopScript) -> frozenset[str]:
         "from types import SimpleNamespace",
     }
     needed |= {"import mint", "from mint import types"}
-    if isinstance(script, EpochsScript) and script.order != "sequential":
+    draws = isinstance(script, EpochsScript) and script.order != "sequential"
+    if draws or script.samples:
         needed.add("import torch")
     if script.tracker == "wandb":
         needed |= {"import wandb", "import os"} if script.tracker_starts else {"import wandb"}
