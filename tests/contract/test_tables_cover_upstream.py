@@ -2,46 +2,77 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mint_migrate.resources import data_dir
 from mint_migrate.tables.compile import load_records, recorded_names
-from mint_migrate.tables.lookup import load_tables
+from mint_migrate.tables.lookup import Tables, load_tables
+from mint_migrate.tables.rows import Row
 
 UPSTREAM = Path(__file__).parents[2] / "mappings" / "_upstream"
 RECORDS = load_records(UPSTREAM)
 TABLES = load_tables()
-SURFACES = [
-    (package, release, owner)
-    for package, releases in RECORDS.items()
-    for release, record in releases.items()
-    for owner in recorded_names(record)
-]
-NOT_FIELDS = {
-    "trl.SFTTrainer": "methods and attributes share its prefix",
-}
+RELEASES = [(package, release) for package, found in RECORDS.items() for release in found]
+OWNERS = sorted(
+    {owner for found in RECORDS.values() for r in found.values() for owner in r["classes"]}
+)
+ROWS: dict[str, list[Row]] = defaultdict(list)
+for _row in TABLES:
+    ROWS[_row.id.rpartition(".")[0]].append(_row)
+HAS_ATTRIBUTES = {"trl.SFTTrainer"}
+"""Classes with rows for attributes and inherited methods, which no record holds."""
 
 
-@pytest.mark.parametrize(("package", "release", "owner"), SURFACES)
-def test_every_recorded_field_and_argument_has_a_row_in_its_release(package, release, owner):
-    names = recorded_names(RECORDS[package][release])[owner]
-    missing = [name for name in sorted(names) if TABLES.row(f"{owner}.{name}", release) is None]
-    assert not missing
+def recorded(package: str, release: str) -> Iterator[tuple[str, str, str | None]]:
+    """Yield (class, name, default) of each field and argument of a release."""
+    for owner, entry in RECORDS[package][release]["classes"].items():
+        for name, default in {**entry.get("fields", {}), **entry.get("init", {})}.items():
+            yield owner, name, default
+
+
+def missing(tables: Tables, package: str, release: str) -> list[str]:
+    """Return the classes, fields and arguments of a release that have no row."""
+    ids = [f"{owner}.{name}" for owner, name, _ in recorded(package, release)]
+    ids += RECORDS[package][release]["classes"]
+    return [name for name in ids if tables.row(name, release) is None]
+
+
+@pytest.mark.parametrize(("package", "release"), RELEASES)
+def test_every_recorded_class_field_and_argument_has_a_row_in_its_release(package, release):
+    assert missing(TABLES, package, release) == []
 
 
 @pytest.mark.parametrize(
-    ("package", "release", "owner"), [item for item in SURFACES if item[2] not in NOT_FIELDS]
+    "deleted",
+    ["trl.GRPOConfig.beta", "trl.DPOTrainer.ref_model", "trl.ModelConfig.lora_r", "trl.TrlParser"],
 )
-def test_no_row_claims_a_field_that_the_release_does_not_have(package, release, owner):
-    names = recorded_names(RECORDS[package][release])[owner]
-    claimed = {
-        row.id.removeprefix(f"{owner}.")
-        for row in TABLES.rows_for(owner)
-        if row.id != owner and row.exists_in(release)
-    }
-    assert claimed == names
+def test_a_deleted_row_is_named(deleted):
+    index: dict[str, Any] = json.loads((data_dir("mappings") / "index.json").read_bytes())
+    del index["rows"][deleted]
+    assert missing(Tables(index), "trl", "1.16.0") == [deleted]
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_no_row_claims_a_field_that_the_release_does_not_have(owner):
+    wrong = {}
+    for release, record in RECORDS[owner.partition(".")[0]].items():
+        entry = record["classes"].get(owner, {})
+        known = {*entry.get("fields", {}), *entry.get("init", {}), *entry.get("methods", ())}
+        claimed = {
+            row.id.rpartition(".")[2]
+            for row in ROWS[owner]
+            if row.exists_in(release) and row.id not in OWNERS
+        }
+        if owner not in HAS_ATTRIBUTES and claimed - known:
+            wrong[release] = sorted(claimed - known)
+    assert not wrong
 
 
 @pytest.mark.parametrize("release", RECORDS["trl"])
@@ -51,35 +82,80 @@ def test_every_public_name_of_trl_has_a_row_in_its_release(release):
 
 
 @pytest.mark.parametrize("release", RECORDS["trl"])
-def test_methods_of_the_trainer_have_a_row(release):
-    methods = RECORDS["trl"][release]["classes"]["trl.SFTTrainer"]["methods"]
-    missing = [
-        name for name in methods if TABLES.attribute_row("trl.SFTTrainer", name, release) is None
+def test_methods_of_trainers_have_a_row(release):
+    classes = RECORDS["trl"][release]["classes"]
+    assert [
+        f"{owner}.{name}"
+        for owner, entry in classes.items()
+        for name in entry.get("methods", ())
+        if TABLES.attribute_row(owner, name, release) is None
+    ] == []
+
+
+@pytest.mark.parametrize("release", RECORDS["trl"])
+def test_a_configuration_inherits_the_rows_of_every_base(release):
+    surface = RECORDS["trl"][release]["classes"]
+    transformers = TABLES.nearest_release("transformers", TABLES.transformers_of(release))
+    arguments = recorded_names(RECORDS["transformers"][transformers])
+    inherited = arguments["transformers.TrainingArguments"]
+    derived = [
+        name for name in surface if _reaches(name, "transformers.TrainingArguments", surface)
     ]
-    assert not missing
+    lacking = [
+        f"{owner}.{field}"
+        for owner in derived
+        for field in inherited
+        if TABLES.config_row(owner, field, release, transformers) is None
+    ]
+    assert lacking == []
+    assert ("trl.DPOConfig" in derived) is ("trl.DPOConfig" in surface)
 
 
-@pytest.mark.parametrize(("package", "release", "owner"), SURFACES)
-def test_defaults_are_those_of_the_release(package, release, owner):
-    entry = RECORDS[package][release]["classes"][owner]
-    recorded = {**entry.get("fields", {}), **entry.get("init", {})}
-    wrong = {
-        name: (default, found)
-        for name, default in recorded.items()
-        if name != "optim"
-        and (found := TABLES.row(f"{owner}.{name}", release).default_in(release))
-        != _as_literal(default)
-    }
+def _reaches(owner: str, wanted: str, classes: dict[str, Any]) -> bool:
+    bases = classes.get(owner, {}).get("bases", ())
+    return wanted in bases or any(_reaches(base, wanted, classes) for base in bases)
+
+
+@pytest.mark.parametrize("release", RECORDS["trl"])
+def test_every_option_of_the_command_line_has_a_row(release):
+    classes = RECORDS["trl"][release]["classes"]
+    owners = {command: set(found) & set(classes) for command, found in TABLES.commands.items()}
+    assert [
+        f"{command} --{name}"
+        for command, found in owners.items()
+        for owner, name, _ in recorded("trl", release)
+        if owner in found and TABLES.flag_row(command, f"--{name}", release) is None
+    ] == []
+
+
+@pytest.mark.parametrize(("package", "release"), RELEASES)
+def test_defaults_are_those_of_the_release(package, release):
+    wrong = {}
+    for owner, name, default in recorded(package, release):
+        row = TABLES.row(f"{owner}.{name}", release)
+        found = row.default_in(release) if row is not None else None
+        if name != "optim" and found != _as_literal(default):
+            wrong[f"{owner}.{name}"] = (default, found)
     assert not wrong
 
 
 def _as_literal(default: str | None) -> str | None:
     """Return a recorded default as the tables write it; None for what is no literal."""
-    if default in ("factory: dict", "factory: list"):
-        return {"factory: dict": "{}", "factory: list": "[]"}[default]
-    if default is not None and "is_torch_available" in default:
+    if default is None:
+        return None
+    known = {
+        "factory: dict": "{}",
+        "factory: list": "[]",
+        "FDivergenceType.REVERSE_KL": "'reverse_kl'",
+    }
+    text = known.get(default, default.removeprefix("factory: lambda: "))
+    if "is_torch_available" in text:
         return "None"
-    return None if default == "factory: LoraRuntimeConfig" else default
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return text
 
 
 @pytest.mark.parametrize(
@@ -97,7 +173,7 @@ def test_recorded_surfaces_match_the_installed_packages():
     assert all(version in RECORDS[name] for name, version in installed.items()), installed
 
 
-@pytest.mark.parametrize("path", sorted(UPSTREAM.rglob("*.json")), ids=lambda path: path.stem)
-def test_a_record_names_the_release_of_its_file(path):
-    record = json.loads(path.read_text())
-    assert (record["package"], record["version"]) == (path.parent.name, path.stem)
+def test_a_record_names_the_release_of_its_file():
+    for path in UPSTREAM.rglob("*.json"):
+        record = json.loads(path.read_text())
+        assert (record["package"], record["version"]) == (path.parent.name, path.stem)

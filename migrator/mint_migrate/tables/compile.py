@@ -49,7 +49,8 @@ def build_index(loaded: Loaded, upstream: Path) -> dict[str, Any]:
             release: record["requires"].get("transformers", "")
             for release, record in records.get("trl", {}).items()
         },
-        "surface": _surface(records),
+        **_surface(records),
+        "commands": loaded.commands,
         "concepts": {concept.id: list(astuple(concept))[1:] for concept in loaded.concepts},
         "guides": {guide.framework: list(astuple(guide))[1:] for guide in loaded.guides},
         "synonyms": loaded.synonyms,
@@ -75,16 +76,37 @@ def recorded_names(record: dict[str, Any]) -> dict[str, set[str]]:
     }
 
 
-def _surface(records: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, list[int]]]:
-    """Return {class: {name: positions of the package's releases that have it}}."""
-    surface: dict[str, dict[str, list[int]]] = {}
+Table = dict[str, dict[str, list[int]]]
+"""By class and name, ranges of positions in the package's releases, as [start, end, start, ...]."""
+
+
+def _surface(records: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return which release has what: `surface` of constructors, `bases`, and `closed`.
+
+    `closed` holds the classes whose constructor takes nothing that its bases take.
+    """
+    surface: Table = {}
+    bases: Table = {}
+    closed: dict[str, list[int]] = {}
     for releases in records.values():
         for position, record in enumerate(releases.values()):
             for name, arguments in recorded_names(record).items():
-                table = surface.setdefault(name, {})
+                entry = record["classes"][name]
                 for argument in sorted(arguments):
-                    table.setdefault(argument, []).append(position)
-    return surface
+                    _extend(surface.setdefault(name, {}).setdefault(argument, []), position)
+                for base in entry.get("bases", ()):
+                    _extend(bases.setdefault(name, {}).setdefault(base, []), position)
+                if "init" in entry and not entry.get("forwards"):
+                    _extend(closed.setdefault(name, []), position)
+    return {"surface": surface, "bases": bases, "closed": closed}
+
+
+def _extend(ranges: list[int], position: int) -> None:
+    """Add *position*, the largest so far, to half-open *ranges*."""
+    if ranges and ranges[-1] == position:
+        ranges[-1] = position + 1
+    else:
+        ranges += [position, position + 1]
 
 
 def outputs() -> dict[Path, str]:

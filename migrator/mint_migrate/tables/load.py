@@ -26,6 +26,7 @@ from mint_migrate.tables.schema import (
 )
 
 Model = TypeVar("Model", bound=BaseModel)
+_LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 class TableError(ValueError):
@@ -44,6 +45,7 @@ class Loaded:
     rules: list[RuleDoc] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, list[str]] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
     meanings: dict[str, str] = field(default_factory=dict)
     fact_packages: dict[str, str] = field(default_factory=dict)
@@ -66,8 +68,9 @@ class _Reader:
         name = path.relative_to(self.folder.parent).as_posix()
         text = path.read_text(encoding="utf-8")
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            data = yaml.safe_load(text)
+            loader = _LOADER(text)
+            node = loader.get_single_node()
+            data = loader.construct_document(node) if node is not None else None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark is not None else 1
@@ -172,6 +175,7 @@ def _read_aliases(reader: _Reader, path: Path, loaded: Loaded) -> None:
     if table is not None:
         loaded.roots += table.roots
         loaded.aliases |= table.aliases
+        loaded.commands |= table.commands
 
 
 def _read_facts(reader: _Reader, path: Path, loaded: Loaded) -> None:

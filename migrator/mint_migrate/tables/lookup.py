@@ -16,10 +16,12 @@ from mint_migrate.resources import data_dir
 from mint_migrate.tables.concepts import Concept, Guide, build_concept
 from mint_migrate.tables.records import Fact, Signature
 from mint_migrate.tables.rows import Row, RuleDoc
+from mint_migrate.tables.surface import Surface
 from mint_migrate.tables.versions import version_key
 
-PARENTS = {"trl.SFTConfig": "transformers.TrainingArguments"}
-"""Configuration classes whose other fields come from a class of another package."""
+TRAINING_ARGUMENTS = "transformers.TrainingArguments"
+SHARED_METHODS = "trl.SFTTrainer"
+"""Class under which the rows of what all trainers inherit from that of transformers stand."""
 
 
 def load_tables() -> Tables:
@@ -42,9 +44,8 @@ class Tables:
         self._aliases: dict[str, str] = index["aliases"]
         self._roots: frozenset[str] = frozenset(index["roots"])
         # A plan asks for the same releases and the same classes hundreds of times.
-        self._nearest: dict[tuple[str, str], str] = {}
-        self._names: dict[tuple[str, str], frozenset[str]] = {}
         self._transformers: dict[str, str] = {}
+        self._surface = Surface(index)
 
     def canonical(self, name: str) -> str:
         """Return the public name of *name*, itself where no other is known.
@@ -79,7 +80,7 @@ class Tables:
     def config_row(
         self, owner: str, field: str, version: str | None = None, transformers: str | None = None
     ) -> Row | None:
-        """Return the row of a configuration field: the class's own, else the inherited one.
+        """Return the row of a field or constructor argument: its own, else an inherited one.
 
         Args:
             owner: the class, such as `trl.SFTConfig`.
@@ -89,23 +90,70 @@ class Tables:
                 *version*, and a field that release lacks is answered from another release.
         """
         own = self.row(f"{owner}.{field}", version)
-        parent = PARENTS.get(owner)
-        if own is not None or parent is None:
+        if own is not None or self._surface.is_closed(owner, version):
             return own
-        name = f"{parent}.{field}"
+        for base in self.bases_in(owner, version):
+            if base == TRAINING_ARGUMENTS:
+                found = self._training_argument(field, version, transformers)
+            else:
+                found = self.config_row(base, field, version, transformers)
+            if found is not None:
+                return found
+        return None
+
+    def _training_argument(
+        self, field: str, version: str | None, transformers: str | None
+    ) -> Row | None:
+        name = f"{TRAINING_ARGUMENTS}.{field}"
         if transformers is not None:
             return self.row(name, transformers)
         found = self.row(name, self.transformers_of(version) if version else None)
         return found if found is not None else self.row(name)
 
+    def flag_row(self, command: str, flag: str, version: str | None = None) -> Row | None:
+        """Return the row of an option of TRL's command line, such as `--beta` of `trl dpo`.
+
+        Every field of the classes behind the command is an option. Dashes and underscores are the
+        same, and `--no_x` is the option `x` where there is no other.
+
+        Args:
+            command: `sft`, `dpo`, `grpo` and so on.
+            flag: the option with or without its leading dashes.
+            version: release of TRL.
+        """
+        name = flag.lstrip("-").partition("=")[0].replace("-", "_")
+        names = [name, name.removeprefix("no_")] if name.startswith("no_") else [name]
+        owners = self._index["commands"].get(command, ())
+        found = (self.config_row(owner, each, version) for each in names for owner in owners)
+        return next((row for row in found if row is not None), None)
+
+    @property
+    def commands(self) -> dict[str, list[str]]:
+        """Return the commands of TRL's command line with the classes whose fields they take."""
+        commands: dict[str, list[str]] = self._index["commands"]
+        return commands
+
     def attribute_row(self, owner: str, name: str, version: str | None = None) -> Row | None:
-        """Return the row of an attribute or method of a trainer.
+        """Return the row of an attribute or method of a trainer: its own, else an inherited one.
 
         Attributes that are also arguments of the constructor have a row of their own, under
         `trainer.`.
         """
-        found = self.row(f"trainer.{name}", version)
-        return found if found is not None else self.row(f"{owner}.{name}", version)
+        found = self.row(f"trainer.{name}", version) or self.row(f"{owner}.{name}", version)
+        if found is not None:
+            return found
+        for base in self.bases_in(owner, version):
+            found = self.attribute_row(base, name, version)
+            if found is not None:
+                return found
+            is_shared = not self._surface.has(SHARED_METHODS, name)
+            if base == "transformers.Trainer" and is_shared:
+                return self.row(f"{SHARED_METHODS}.{name}", version)
+        return None
+
+    def bases_in(self, owner: str, version: str | None = None) -> tuple[str, ...]:
+        """Return the recorded bases of a class; without a release, of the newest that has it."""
+        return self._surface.bases(owner, version)
 
     def rows_for(self, prefix: str) -> Iterator[Row]:
         """Yield every row whose id is *prefix* or stands below it, of every release."""
@@ -159,16 +207,11 @@ class Tables:
 
     def releases(self, package: str) -> tuple[str, ...]:
         """Return the recorded releases of a package, oldest first."""
-        return tuple(self._index["versions"].get(package, ()))
+        return self._surface.releases(package)
 
     def nearest_release(self, package: str, version: str) -> str:
         """Return the newest recorded release that is not after *version*, else the oldest one."""
-        found = self._nearest.get((package, version))
-        if found is None:
-            releases = self.releases(package)
-            earlier = [item for item in releases if version_key(item) <= version_key(version)]
-            found = self._nearest[package, version] = earlier[-1] if earlier else releases[0]
-        return found
+        return self._surface.nearest(package, version)
 
     def transformers_of(self, version: str) -> str:
         """Return a release of transformers that was current when TRL *version* appeared."""
@@ -182,22 +225,14 @@ class Tables:
     def names_in(self, version: str, owner: str) -> frozenset[str]:
         """Return what the constructor of *owner* takes in the recorded release nearest *version*.
 
-        For `trl.SFTConfig` the class's own fields; those it inherits from transformers are under
-        `transformers.TrainingArguments`.
+        Those that a class of TRL inherits from another one of TRL are among them; those it inherits
+        from transformers are under `transformers.TrainingArguments`.
         """
-        package = owner.partition(".")[0]
-        release = self.nearest_release(package, version)
-        found = self._names.get((owner, release))
-        if found is None:
-            position = self.releases(package).index(release)
-            table: dict[str, list[int]] = self._index["surface"].get(owner, {})
-            found = frozenset(name for name, positions in table.items() if position in positions)
-            self._names[owner, release] = found
-        return found
+        return self._surface.names(owner, version)
 
     def is_recorded(self, owner: str) -> bool:
         """Say whether the names that a class of TRL takes are recorded, release by release."""
-        return owner.startswith("trl.") and owner in self._index["surface"]
+        return owner.startswith("trl.") and owner in self._surface
 
     def fact(self, name: str, version: str) -> Fact:
         """Return what holds in *version*, a release of the fact's own package.

@@ -3,6 +3,11 @@
 `python -m mint_migrate.tables.record WHEEL...` parses the wheel's source with `ast` (nothing is
 imported or run) and writes `mappings/_upstream/<package>/<version>.json`: names and defaults, no
 text. The contract tests hold the tables against these records.
+
+A record of TRL holds every public class, of the stable and of the experimental packages, and the
+classes behind the command line. `fields` are those the class itself declares (with those of a base
+like `_BaseConfig`), `init` are the constructor's arguments, `forwards` says that it hands unknown
+keywords to its base, and `bases` names the public classes that the rest comes from.
 """
 
 from __future__ import annotations
@@ -17,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from mint_migrate.resources import checkout_dir
+from mint_migrate.tables.classes import Classes
 from mint_migrate.tables.outputs import write_atomic
 
 CLASSES = {
-    "trl": ("SFTConfig", "SFTTrainer"),
     "transformers": ("TrainingArguments",),
     "peft": ("LoraConfig",),
 }
-"""Classes recorded with their fields and arguments; of all others only the name is kept."""
+"""Classes recorded of the packages that are recorded in part; of TRL every public one is."""
 
 _NAMED_LIKE_API = re.compile(r"^[A-Z]\w*(Trainer|Config|Callback|Arguments)$")
 _TOOLS = ("trl/commands/", "trl/cli/", "trl/skills/", "trl/scripts/", "trl/extras/_")
@@ -38,28 +43,26 @@ def record_wheel(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file name is not a wheel's, or the package is not one that is recorded.
     """
+    known = ("trl", *CLASSES)
     match = _WHEEL_NAME.match(path.name)
-    if match is None or match["package"] not in CLASSES:
-        raise ValueError(f"{path.name}: expected a wheel of one of {', '.join(CLASSES)}")
+    if match is None or match["package"] not in known:
+        raise ValueError(f"{path.name}: expected a wheel of one of {', '.join(known)}")
     package, version = match["package"], match["version"]
     with zipfile.ZipFile(path) as wheel:
         trees = dict(_parse_modules(wheel, package))
         metadata = _requirements(wheel)
-    record: dict[str, Any] = {
-        "package": package,
-        "version": version,
-        "requires": metadata,
-        "classes": {f"{package}.{name}": _class_record(name, trees) for name in CLASSES[package]},
-    }
-    if package == "trl":
-        record["names"] = sorted(_public_names(trees))
-    return record
+    record: dict[str, Any] = {"package": package, "version": version, "requires": metadata}
+    classes = Classes(package, trees)
+    if package != "trl":
+        return record | {"classes": classes.recorded(CLASSES[package])}
+    names = sorted(_public_names(trees))
+    return record | {"classes": classes.public(names), "names": names}
 
 
 def _parse_modules(wheel: zipfile.ZipFile, package: str) -> Iterator[tuple[str, ast.Module]]:
     """Yield (path, tree) of the modules that can define a recorded class or export a name."""
-    wanted = tuple(f"class {name}".encode() for name in CLASSES[package])
-    bases = (b"class PeftConfig", b"class BaseConfig", b"class _BaseConfig", b"class BaseTrainer")
+    wanted = tuple(f"class {name}".encode() for name in CLASSES.get(package, ()))
+    bases = (b"class PeftConfig",)
     for name in sorted(wheel.namelist()):
         if not name.startswith(f"{package}/") or not name.endswith(".py"):
             continue
@@ -76,86 +79,6 @@ def _requirements(wheel: zipfile.ZipFile) -> dict[str, str]:
         match = re.match(r"Requires-Dist: (transformers|peft)\b[^;]*>=\s*([0-9.]+)", line)
         if match and "extra ==" not in line:
             found[match[1]] = match[2]
-    return found
-
-
-def _classes(trees: dict[str, ast.Module]) -> dict[str, ast.ClassDef]:
-    found: dict[str, ast.ClassDef] = {}
-    for tree in trees.values():
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef):
-                found.setdefault(node.name, node)
-    return found
-
-
-def _class_record(name: str, trees: dict[str, ast.Module]) -> dict[str, Any]:
-    """Return fields with defaults, or constructor arguments and methods, own bases included."""
-    classes = _classes(trees)
-    if name not in classes:
-        return {}
-    record: dict[str, Any] = {}
-    fields: dict[str, str | None] = {}
-    methods: set[str] = set()
-    for node in reversed(_lineage(name, classes)):
-        fields.update(_fields(node))
-        methods |= {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-                record["init"] = _arguments(item)
-    if fields and "init" not in record:
-        record["fields"] = fields
-    record["methods"] = sorted(method for method in methods if not method.startswith("_"))
-    return record
-
-
-def _lineage(name: str, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
-    """Return the class and those of its bases that the package itself defines, nearest first."""
-    lineage: list[ast.ClassDef] = []
-    queue = [name]
-    while queue:
-        node = classes.get(queue.pop(0))
-        if node is None or node in lineage:
-            continue
-        lineage.append(node)
-        queue += [ast.unparse(base).split(".")[-1] for base in node.bases]
-    return lineage
-
-
-def _fields(node: ast.ClassDef) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            annotation = ast.unparse(item.annotation)
-            if not item.target.id.startswith("_") and "ClassVar" not in annotation:
-                found[item.target.id] = _default(item.value)
-    return found
-
-
-def _default(value: ast.expr | None) -> str | None:
-    """Return the default as source text; a factory as `factory: ...`; None where required."""
-    if value is None:
-        return None
-    if isinstance(value, ast.Call) and ast.unparse(value.func).split(".")[-1] == "field":
-        for keyword in value.keywords:
-            if keyword.arg == "default":
-                return ast.unparse(keyword.value)
-            if keyword.arg == "default_factory":
-                return f"factory: {ast.unparse(keyword.value)}"
-        return None
-    return ast.unparse(value)
-
-
-def _arguments(function: ast.FunctionDef) -> dict[str, str | None]:
-    spec = function.args
-    positional = spec.posonlyargs + spec.args
-    padding: list[ast.expr | None] = [None] * (len(positional) - len(spec.defaults))
-    found = {
-        argument.arg: ast.unparse(default) if default is not None else None
-        for argument, default in zip(positional, padding + list(spec.defaults), strict=True)
-    }
-    for argument, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
-        found[argument.arg] = ast.unparse(default) if default is not None else None
-    found.pop("self", None)
     return found
 
 
@@ -198,14 +121,34 @@ def _listed_strings(node: ast.expr) -> Iterator[str]:
                 yield item.value
 
 
+def dump_record(record: dict[str, Any]) -> str:
+    """Return the record as JSON with a line for each class, so that a difference can be read."""
+    parts = {
+        "package": json.dumps(record["package"]),
+        "version": json.dumps(record["version"]),
+        "requires": json.dumps(record["requires"], sort_keys=True),
+        "classes": _lines(record["classes"]),
+    }
+    if "names" in record:
+        parts["names"] = json.dumps(record["names"], separators=(",", ":"))
+    return "{" + ",\n".join(f'"{key}": {text}' for key, text in parts.items()) + "}\n"
+
+
+def _lines(classes: dict[str, Any]) -> str:
+    lines = [
+        f"{json.dumps(name)}: {json.dumps(entry, sort_keys=True, separators=(',', ':'))}"
+        for name, entry in sorted(classes.items())
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
 def main(arguments: list[str]) -> int:
     """Record the wheels named on the command line and return the exit status."""
     for argument in arguments:
         record = record_wheel(Path(argument))
         folder = checkout_dir("mappings") / "_upstream" / record["package"]
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-        write_atomic(folder / f"{record['version']}.json", text)
+        write_atomic(folder / f"{record['version']}.json", dump_record(record))
     return 0
 
 

@@ -133,10 +133,15 @@ class RulesFile(Strict):
 
 
 class AliasesFile(Strict):
-    """Other paths of the same names. `roots`: packages whose submodules re-export upwards."""
+    """Other ways to the same names.
+
+    `roots`: packages whose submodules re-export upwards; `commands`: the classes whose fields are
+    the options of a command of TRL, in the order in which they are looked up.
+    """
 
     roots: list[Line]
     aliases: dict[Line, Line]
+    commands: dict[Line, list[Line]] = Field(default_factory=dict)
 
 
 class RangeEntry(Strict):

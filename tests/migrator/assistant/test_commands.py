@@ -75,8 +75,8 @@ def test_a_class_gets_all_its_rows(tables):
     [
         ("trl.SFTConfig.max_length", "trl.SFTConfig.max_length"),
         ("trl.trainer.sft_config.SFTConfig.max_length", "trl.SFTConfig.max_length"),
-        ("lora_alpha", "peft.LoraConfig.lora_alpha"),
-        ("LORA_ALPHA", "peft.LoraConfig.lora_alpha"),
+        ("init_lora_weights", "peft.LoraConfig.init_lora_weights"),
+        ("INIT_LORA_WEIGHTS", "peft.LoraConfig.init_lora_weights"),
     ],
 )
 def test_a_single_name_gets_its_entry(symbol, wanted, tables):

@@ -28,6 +28,9 @@ def tables(**parts) -> Tables:
         "fact_packages": {"transformers_of_the_time": "trl"},
         "versions": {"trl": ["0.9.6", "0.10.1"], "transformers": ["4.38.2"]},
         "surface": {},
+        "bases": {"trl.SFTConfig": {"transformers.TrainingArguments": [0, 2]}},
+        "closed": {},
+        "commands": {},
         "target": {},
         "target_release": "0.2.0",
     }
@@ -113,11 +116,88 @@ def test_an_attribute_that_is_also_an_argument_has_its_own_row():
 
 
 def test_names_in_answers_for_the_nearest_recorded_release_before():
-    found = tables(surface={"trl.SFTConfig": {"a": [0], "b": [0, 1], "c": [1]}})
+    found = tables(surface={"trl.SFTConfig": {"a": [0, 1], "b": [0, 2], "c": [1, 2]}})
     assert found.names_in("0.9.6", "trl.SFTConfig") == {"a", "b"}
     assert found.names_in("0.9.99", "trl.SFTConfig") == {"a", "b"}
     assert found.names_in("7.0.0", "trl.SFTConfig") == {"b", "c"}
     assert found.names_in("0.1.0", "trl.SFTConfig") == {"a", "b"}
+
+
+GMPO = {
+    "trl.GMPOConfig": {"trl.GRPOConfig": [1, 2]},
+    "trl.GRPOTrainer": {"transformers.Trainer": [0, 2]},
+}
+
+
+def test_a_field_comes_from_the_class_that_a_class_is_derived_from():
+    found = tables(
+        rows={"trl.GRPOConfig.beta": [row(to="parent")], "trl.GMPOConfig.x": [row(to="own")]},
+        bases=GMPO,
+    )
+    assert found.config_row("trl.GMPOConfig", "x").to == "own"
+    assert found.config_row("trl.GMPOConfig", "beta", "0.10.1").to == "parent"
+    assert found.config_row("trl.OtherConfig", "beta") is None
+
+
+def test_a_constructor_that_hands_nothing_on_inherits_no_argument():
+    rows = {"trl.GRPOConfig.beta": [row()]}
+    assert tables(rows=rows, bases=GMPO).config_row("trl.GMPOConfig", "beta", "0.10.1") is not None
+    shut = tables(rows=rows, bases=GMPO, closed={"trl.GMPOConfig": [1, 2]})
+    assert shut.config_row("trl.GMPOConfig", "beta", "0.10.1") is None
+    assert shut.config_row("trl.GMPOConfig", "beta") is None
+
+
+def test_a_class_without_a_base_in_a_release_inherits_nothing_there():
+    found = tables(
+        rows={"trl.OnPolicyConfig.x": [row()]},
+        bases={"trl.PPOConfig": {"trl.OnPolicyConfig": [1, 2]}},
+        surface={"trl.PPOConfig": {"steps": [0, 1]}},
+    )
+    assert found.config_row("trl.PPOConfig", "x", "0.10.1") is not None
+    assert found.config_row("trl.PPOConfig", "x", "0.9.6") is None
+
+
+def test_a_class_that_a_release_lacks_has_the_bases_of_the_nearest_that_has_it():
+    found = tables(rows={"trl.GRPOConfig.beta": [row()]}, bases=GMPO)
+    assert found.bases_in("trl.GMPOConfig", "0.9.6") == ("trl.GRPOConfig",)
+    assert found.config_row("trl.GMPOConfig", "beta", "0.9.6") is not None
+
+
+def test_names_of_a_class_include_those_of_its_base_in_that_release():
+    surface = {"trl.GRPOConfig": {"beta": [0, 2]}, "trl.GMPOConfig": {"x": [1, 2]}}
+    found = tables(surface=surface, bases=GMPO)
+    assert found.names_in("0.10.1", "trl.GMPOConfig") == {"x", "beta"}
+    assert found.names_in("0.9.6", "trl.GMPOConfig") == frozenset()
+
+
+def test_methods_of_all_trainers_have_their_rows_under_one_of_them():
+    found = tables(
+        rows={"trl.SFTTrainer.train": [row()], "trl.SFTTrainer.formatting_func": [row()]},
+        surface={"trl.SFTTrainer": {"formatting_func": [0, 2]}},
+        bases=GMPO,
+    )
+    assert found.attribute_row("trl.GRPOTrainer", "train").id == "trl.SFTTrainer.train"
+    assert found.attribute_row("trl.GRPOTrainer", "formatting_func") is None
+    assert found.attribute_row("trl.PPOTrainer", "train") is None
+
+
+@pytest.mark.parametrize(
+    "flag", ["--max-length", "max_length", "--max_length=5", "--no_max_length"]
+)
+def test_an_option_of_the_command_line_is_a_field_of_a_class_behind_the_command(flag):
+    found = tables(
+        rows={"trl.SFTConfig.max_length": [row(to="own")]}, commands={"sft": ["trl.SFTConfig"]}
+    )
+    assert found.flag_row("sft", flag).to == "own"
+    assert found.flag_row("dpo", flag) is None
+    assert found.flag_row("sft", "--min-length") is None
+
+
+def test_an_option_of_the_command_line_may_be_inherited():
+    found = tables(
+        rows={"transformers.TrainingArguments.seed": [row()]}, commands={"sft": ["trl.SFTConfig"]}
+    )
+    assert found.flag_row("sft", "--seed", "0.9.6").id == "transformers.TrainingArguments.seed"
 
 
 def test_a_default_is_that_of_the_release():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 
 import pytest
-from mint_migrate.tables.record import record_wheel
+from mint_migrate.tables.record import dump_record, record_wheel
 
 CONFIG = """
 from dataclasses import dataclass, field
@@ -38,6 +39,49 @@ class SFTTrainer(Trainer):
 
     def _hidden(self): ...
 """
+MOVED = """
+@dataclass
+class KTOConfig(_KTOConfig):
+    def __post_init__(self): ...
+
+
+class KTOTrainer(_KTOTrainer):
+    def __init__(self, *args, **kwargs): ...
+"""
+REAL = """
+@dataclass
+class KTOConfig(_BaseConfig):
+    beta: float = 0.1
+
+
+class KTOTrainer(_BaseTrainer):
+    def __init__(self, model): ...
+
+    async def step(self): ...
+
+
+class _BaseTrainer(Trainer):
+    def log(self): ...
+
+
+@dataclass
+class TunedKTOConfig(KTOConfig):
+    gamma: float = 1.0
+
+
+class TunedKTOTrainer(KTOTrainer):
+    def __init__(self, extra, **kwargs): ...
+"""
+SERVE = """
+@dataclass
+class ScriptArguments:
+    port: int = 8000
+"""
+SCRIPTS = """
+@dataclass
+class ScriptArguments:
+    dataset_name: str = None
+"""
 INIT = """
 _import_structure = {"trainer": ["SFTTrainer", "SFTConfig"], "core": ["set_seed"]}
 if True:
@@ -57,6 +101,11 @@ def wheel(tmp_path):
             "trl/experimental/ppo/deep.py", "class DeepTrainer: ...\nclass Deep: ...\n"
         )
         archive.writestr("trl/scripts/tool.py", "class ToolConfig: ...\n")
+        archive.writestr("trl/scripts/utils.py", SCRIPTS)
+        archive.writestr("trl/scripts/vllm_serve.py", SERVE)
+        archive.writestr("trl/commands/scripts/kto.py", SERVE)
+        archive.writestr("trl/trainer/kto.py", MOVED)
+        archive.writestr("trl/experimental/kto/kto.py", REAL)
         archive.writestr(
             "trl-9.8.7.dist-info/METADATA",
             "Requires-Dist: transformers>=5.1.0\nRequires-Dist: peft>=0.9; extra == 'peft'\n",
@@ -89,11 +138,55 @@ def test_public_names_are_exports_and_classes_named_like_an_interface(wheel):
     assert record_wheel(wheel)["names"] == [
         "BestOfNSampler",
         "DeepTrainer",
+        "KTOConfig",
+        "KTOTrainer",
         "NewTrainer",
         "SFTConfig",
         "SFTTrainer",
+        "TunedKTOConfig",
+        "TunedKTOTrainer",
         "set_seed",
     ]
+
+
+def test_a_class_that_moved_is_recorded_where_it_is_written_not_where_it_is_wrapped(wheel):
+    classes = record_wheel(wheel)["classes"]
+    assert classes["trl.KTOConfig"]["fields"] == {
+        "logging_steps": "10",
+        "packing": "True",
+        "beta": "0.1",
+    }
+    assert classes["trl.KTOTrainer"]["init"] == {"model": None}
+    assert classes["trl.KTOTrainer"]["methods"] == ["log", "step"]
+
+
+def test_a_base_that_is_public_is_named_and_a_shared_one_is_a_part_of_the_class(wheel):
+    classes = record_wheel(wheel)["classes"]
+    assert classes["trl.KTOConfig"]["bases"] == ["transformers.TrainingArguments"]
+    assert classes["trl.KTOTrainer"]["bases"] == ["transformers.Trainer"]
+    assert classes["trl.TunedKTOConfig"] == {"bases": ["trl.KTOConfig"], "fields": {"gamma": "1.0"}}
+    assert "trl._BaseConfig" not in classes
+
+
+def test_a_constructor_that_hands_keywords_on_says_so(wheel):
+    classes = record_wheel(wheel)["classes"]
+    assert classes["trl.TunedKTOTrainer"]["forwards"] is True
+    assert "forwards" not in classes["trl.KTOTrainer"]
+
+
+def test_classes_behind_commands_are_recorded_the_second_of_a_name_by_its_module(wheel):
+    classes = record_wheel(wheel)["classes"]
+    assert classes["trl.ScriptArguments"] == {"fields": {"dataset_name": "None"}}
+    served = {"fields": {"port": "8000"}}
+    assert classes["trl.scripts.vllm_serve.ScriptArguments"] == served
+    assert classes["trl.commands.scripts.kto.ScriptArguments"] == served
+
+
+def test_a_record_is_written_with_a_line_for_each_class(wheel):
+    record = record_wheel(wheel)
+    text = dump_record(record)
+    assert json.loads(text) == record
+    assert sum(line.startswith('"trl.') for line in text.splitlines()) == len(record["classes"])
 
 
 def test_release_and_requirement_come_from_the_wheel(wheel):
