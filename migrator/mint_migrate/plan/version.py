@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mint_migrate.model.facts import Facts
 from mint_migrate.model.source import Options
-from mint_migrate.tables.lookup import PARENTS, Tables
+from mint_migrate.tables.lookup import Tables
 
 ARGUMENTS = "transformers.TrainingArguments"
 
@@ -65,6 +65,7 @@ def _accepted(owner: str, release: str, tables: Tables) -> frozenset[str]:
     """Return the keywords that a class takes in a release of TRL, inherited ones included."""
     if owner.startswith("transformers."):
         return tables.names_in(tables.transformers_of(release), owner)
-    own = tables.names_in(release, owner)
-    parent = PARENTS.get(owner)
-    return own if parent is None else own | _accepted(parent, release, tables)
+    outer = tables.outer_bases(owner, release)
+    return tables.names_in(release, owner).union(
+        *(tables.names_in(tables.transformers_of(release), base) for base in outer)
+    )

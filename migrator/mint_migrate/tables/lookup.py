@@ -230,6 +230,10 @@ class Tables:
         """
         return self._surface.names(owner, version)
 
+    def outer_bases(self, owner: str, version: str) -> tuple[str, ...]:
+        """Return the classes of other packages that *owner* is derived from in a release."""
+        return self._surface.outer_bases(owner, version)
+
     def is_recorded(self, owner: str) -> bool:
         """Say whether the names that a class of TRL takes are recorded, release by release."""
         return owner.startswith("trl.") and owner in self._surface

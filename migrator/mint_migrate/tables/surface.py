@@ -81,6 +81,15 @@ class Surface:
             position = min(known, key=lambda at: (abs(at - position), -at))
         return tuple(base for base, ranges in bases.items() if _covers(ranges, position))
 
+    def outer_bases(self, owner: str, version: str) -> tuple[str, ...]:
+        """Return the bases, direct or not, that belong to another package."""
+        package = owner.partition(".")[0]
+        found: list[str] = []
+        for base in self.bases(owner, version):
+            inside = base.startswith(f"{package}.")
+            found += self.outer_bases(base, version) if inside else [base]
+        return tuple(dict.fromkeys(found))
+
     def is_closed(self, owner: str, version: str | None = None) -> bool:
         """Say whether the constructor takes nothing that only its bases take."""
         ranges = self._closed.get(owner, [])
