@@ -41,6 +41,11 @@ def likely_cause(comparison: Comparison) -> str | None:
         return _schedule_cause(comparison, first)
     if (cause := _reward_cause(first)) is not None:
         return cause
+    if not {"loss", "grad_norm"} & set(first.differs):
+        return (
+            "loss and gradient agree; what the converted script writes as "
+            f"{', '.join(first.differs)} is not what TRL means by it: the mean over the step's rows"
+        )
     if "loss" in first.differs:
         return _loss_cause(comparison, first)
     return _gradient_cause(comparison, first)
@@ -179,6 +184,12 @@ def _close_all(left: Sequence[float], right: Sequence[float]) -> bool:
 
 
 def _loss_cause(comparison: Comparison, first: StepPair) -> str:
+    if first.index > 0 and _is_smaller(comparison, first):
+        return (
+            f"the first {first.index} steps agree and the one that differs has fewer rows "
+            f"({first.original.num_rows} instead of {comparison.pairs[0].original.num_rows}): how "
+            "the incomplete last batch of an epoch is averaged"
+        )
     if first.index > 0 and _moved(comparison, first):
         return _optimizer_cause(comparison, first)
     ratio = _scale(first)
@@ -219,6 +230,12 @@ def _scale(first: StepPair) -> float:
 def _moved(comparison: Comparison, first: StepPair) -> bool:
     """Tell whether the weights can have changed before the first difference."""
     return any(pair.original.learning_rate > 0 for pair in comparison.pairs[: first.index])
+
+
+def _is_smaller(comparison: Comparison, first: StepPair) -> bool:
+    """Tell whether the step has fewer rows than the first one, and the same tokens."""
+    rows, usual = first.original.num_rows, comparison.pairs[0].original.num_rows
+    return rows is not None and usual is not None and rows < usual
 
 
 def _optimizer_cause(comparison: Comparison, first: StepPair) -> str:

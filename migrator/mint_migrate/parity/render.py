@@ -31,7 +31,7 @@ SHORT_NAMES = {
     "grad_norm": "grad",
     "num_loss_tokens": "tokens",
 }
-"""How the last column of the table calls the quantities."""
+"""How the last column of the table calls what every trainer has."""
 
 REWARD_NAMES = ("reward", "rewards/margins")
 """What the table shows of a step beside its loss, where it is recorded."""
@@ -120,7 +120,7 @@ def _table(result: VerifyResult) -> Table:
         table.add_column(name, justify="right")
     reward = _shown_reward(result.comparison)
     if reward is not None:
-        table.add_column(reward, justify="right")
+        table.add_column(_short(reward), justify="right")
     table.add_column("differs")
     for pair in result.comparison.pairs:
         left, right = pair.original, pair.converted
@@ -134,7 +134,7 @@ def _table(result: VerifyResult) -> Table:
             _norm(right.grad_norm),
             _both(_count(left.num_loss_tokens), _count(right.num_loss_tokens)),
             *([] if reward is None else [_both(_value(left, reward), _value(right, reward))]),
-            ", ".join(SHORT_NAMES.get(name, name) for name in pair.differs),
+            ", ".join(_short(name) for name in pair.differs),
         )
     return table
 
@@ -143,6 +143,11 @@ def _shown_reward(comparison: Comparison) -> str | None:
     """Return the name of the quantity that has a column of its own, if one was recorded."""
     recorded = {name for pair in comparison.pairs for name in pair.original.quantities}
     return next((name for name in REWARD_NAMES if name in recorded), None)
+
+
+def _short(name: str) -> str:
+    """Return what the table calls a quantity: the last part of TRL's name for it."""
+    return SHORT_NAMES.get(name, name.rpartition("/")[2])
 
 
 def _value(step: Step, name: str) -> str:

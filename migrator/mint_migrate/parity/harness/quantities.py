@@ -2,38 +2,56 @@
 
 Everything goes by the name under which TRL logs it, so that a converted script that writes a name
 of TRL's claims to mean what TRL means. A number that a trainer keeps for every micro-batch becomes
-the mean over the step; the KL divergence is weighted by the tokens of the micro-batch, so that it
-is the mean over the step's completion tokens.
+the mean over the rows of the step, and the divergence of sampled tokens the mean over those tokens.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 COMPARED = re.compile(
-    r"(reward|reward_std|kl|completion_length)\Z|(rewards|objective)/|logps/|nll_loss\Z"
+    r"(reward|reward_std|kl|completion_length)\Z|rewards/(?!accuracies)|objective/|logps/|nll_loss\Z"
     r"|log_odds|completions/(mean|min|max)_length\Z"
 )
-"""Names of the numbers that a converted script can know as well."""
+"""Names of the numbers that a converted script can know as well.
+
+Not the share of pairs whose rewards are in order: where they are equal, rounding decides it.
+"""
 
 _HOLDERS = ("_metrics", "_stored_metrics", "stats")
 """Attributes where trainers keep lists of numbers between two logs."""
 
-_WEIGHTED = "kl"
+_PER_TOKEN = "kl"
 _LABELS = ("labels", "chosen_labels", "rejected_labels", "completion_labels")
 
 
-def count_tokens(inputs: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the target tokens that a loss is taken over, and the sequences; None if unknown.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicroBatch:
+    """What one backward pass is over."""
 
-    A position counts where the token that it predicts is not masked.
-    """
+    num_tokens: int
+    """Target tokens: positions count where the token that they predict is not masked."""
+    num_rows: int
+    is_sampled: bool
+    """The trainer has generated it."""
+    is_marked: bool
+    """Its rows are good or bad ones, in any proportion."""
+
+
+def measure(inputs: Mapping[str, Any]) -> MicroBatch | None:
+    """Return what a loss is taken over; None if it cannot be told."""
     masks = list(_masks(inputs))
     if not masks:
         return None
-    return sum(int(mask.sum()) for mask in masks), sum(int(mask.shape[0]) for mask in masks)
+    return MicroBatch(
+        num_tokens=sum(int(mask.sum()) for mask in masks),
+        num_rows=sum(int(mask.shape[0]) for mask in masks),
+        is_sampled="completion_ids" in inputs,
+        is_marked="label" in inputs or "completion_labels" in inputs,
+    )
 
 
 def _masks(inputs: Mapping[str, Any]) -> Iterator[Any]:
@@ -68,18 +86,17 @@ class Quantities:
         self.advantages = advantages.flatten().tolist()
         self.loss_scale = float(advantages.abs().mean())
 
-    def take(self, tokens: Sequence[int]) -> dict[str, Any]:
-        """Return what is new since the last step; `tokens` are those of each micro-batch."""
+    def take(self, batches: Sequence[MicroBatch]) -> dict[str, Any]:
+        """Return what is new since the last step, whose micro-batches are given."""
         found: dict[str, Any] = {}
         for name, entries in _lists(self._trainer).items():
             if not COMPARED.match(name) or not isinstance(entries, list):
                 continue
-            if new := self._new(name, entries):
-                weights = (
-                    tokens if name == _WEIGHTED and len(new) == len(tokens) else [1] * len(new)
-                )
+            new = self._new(name, entries)
+            weights = _weights(name, len(new), batches)
+            if weights:
                 total = sum(weight * value for weight, value in zip(weights, new, strict=True))
-                found[name] = total / (sum(weights) or 1)
+                found[name] = total / sum(weights)
         if self.advantages is not None:
             found["advantages"], self.advantages = self.advantages, None
         return found
@@ -92,6 +109,17 @@ class Quantities:
         start = count if entries[0] is first else 0
         self._seen[name] = (entries[0], len(entries))
         return [float(entry) for entry in entries[start:]]
+
+
+def _weights(name: str, count: int, batches: Sequence[MicroBatch]) -> list[int]:
+    """Return the weight of each new number; empty where their mean over the step is unknown."""
+    if count == 1:
+        return [1]
+    if count != len(batches) or any(batch.is_marked for batch in batches):
+        return []
+    if name == _PER_TOKEN and batches[0].is_sampled:
+        return [batch.num_tokens for batch in batches]
+    return [batch.num_rows for batch in batches]
 
 
 def _lists(trainer: Any) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mint_migrate.parity.harness.generations import Generations, record_generations
-from mint_migrate.parity.harness.quantities import Quantities, count_tokens
+from mint_migrate.parity.harness.quantities import MicroBatch, Quantities, measure
 from mint_migrate.parity.harness.spec import ADAPTER, COMPLETED, ENDING, REACHED, RECORD, ChildSpec
 
 
@@ -47,29 +47,27 @@ class Recorder:
 
     def _reset(self) -> None:
         self.loss = 0.0
-        self.tokens: list[int] = []
-        self.num_rows = 0
+        self.batches: list[MicroBatch] = []
         self.learning_rate = math.nan
         self.grad_norm: float | None = None
 
     def count(self, inputs: Any) -> None:
         """Add what a micro-batch trains on, where it can be told."""
-        counted = count_tokens(inputs) if isinstance(inputs, Mapping) else None
-        if counted is not None:
-            self.tokens.append(counted[0])
-            self.num_rows += counted[1]
+        batch = measure(inputs) if isinstance(inputs, Mapping) else None
+        if batch is not None:
+            self.batches.append(batch)
 
     def write(self) -> None:
         """Append the line of the step that has just been taken."""
         line = {
-            **self.quantities.take(self.tokens),
+            **self.quantities.take(self.batches),
             "step": self.step,
             "loss": self.loss,
             "loss_scale": self.quantities.loss_scale,
             "learning_rate": self.learning_rate,
             "grad_norm": self.grad_norm,
-            "num_loss_tokens": sum(self.tokens) if self.tokens else None,
-            "num_rows": self.num_rows or None,
+            "num_loss_tokens": sum(each.num_tokens for each in self.batches) or None,
+            "num_rows": sum(each.num_rows for each in self.batches) or None,
         }
         with (self.output / RECORD).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
