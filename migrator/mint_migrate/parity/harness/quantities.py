@@ -124,10 +124,10 @@ def _weights(name: str, count: int, batches: Sequence[MicroBatch]) -> list[int]:
 
 def _lists(trainer: Any) -> Mapping[str, Any]:
     """Return the trainer's lists of training numbers by name."""
+    found: dict[str, Any] = {}
     for holder in _HOLDERS:
         kept = getattr(trainer, holder, None)
-        if isinstance(kept, Mapping) and kept:
+        if isinstance(kept, Mapping):
             inner = kept.get("train", kept)
-            if isinstance(inner, Mapping):
-                return inner
-    return {}
+            found |= dict(inner) if isinstance(inner, Mapping) else {}
+    return found
