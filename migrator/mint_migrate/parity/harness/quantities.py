@@ -42,8 +42,13 @@ class MicroBatch:
 
 
 def measure(inputs: Mapping[str, Any]) -> MicroBatch | None:
-    """Return what a loss is taken over; None if it cannot be told."""
+    """Return what a loss is taken over; None if it cannot be told.
+
+    Of a batch of prompts, which a trainer continues within its step, only the rows are known.
+    """
     masks = list(_masks(inputs))
+    if not masks and isinstance(prompts := inputs.get("prompt"), list):
+        return MicroBatch(num_tokens=0, num_rows=len(prompts), is_sampled=True, is_marked=False)
     if not masks:
         return None
     return MicroBatch(

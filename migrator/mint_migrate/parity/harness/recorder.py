@@ -105,8 +105,11 @@ def _watch(trainer: Any, recorder: Recorder) -> None:
 
     def recorded_step(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         recorder.is_in_step = True
+        count = len(recorder.batches)
         loss = training_step(model, inputs, *args, **kwargs)
         recorder.is_in_step = False
+        if len(recorder.batches) == count:
+            recorder.count(inputs)
         recorder.loss += float(loss)
         return loss
 
