@@ -240,10 +240,15 @@ def _is_smaller(comparison: Comparison, first: StepPair) -> bool:
 
 def _optimizer_cause(comparison: Comparison, first: StepPair) -> str:
     before = first.index
+    others = "or other rows with as many tokens"
+    if first.original.quantities:
+        others = (
+            "other rows with as many tokens, or a term of the loss that is zero at the start, such "
+            "as the divergence from the reference"
+        )
     return (
         f"loss, gradient norm and learning rate agree for {before} step(s), then the weights "
-        "differ: optimizer settings (betas, eps, weight decay, clipping), or other rows with as "
-        "many tokens"
+        f"differ: optimizer settings (betas, eps, weight decay, clipping), {others}"
     )
 
 

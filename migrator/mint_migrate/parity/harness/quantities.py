@@ -99,7 +99,7 @@ class Quantities:
                 continue
             new = self._new(name, entries)
             weights = _weights(name, len(new), batches)
-            if weights:
+            if any(weights):
                 total = sum(weight * value for weight, value in zip(weights, new, strict=True))
                 found[name] = total / sum(weights)
         if self.advantages is not None:
