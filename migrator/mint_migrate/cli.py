@@ -213,6 +213,12 @@ def _mappings(options: Namespace) -> int:
     return mappings(options.symbol, format_=options.format)
 
 
+def _scan(options: Namespace) -> int:
+    from mint_migrate.cli_scan import scan
+
+    return scan(tuple(options.paths) or (Path(),), format_=options.format)
+
+
 def _todo(options: Namespace) -> int:
     from mint_migrate.cli_files import todo
 
@@ -289,6 +295,14 @@ COMMANDS = (
         description="Show what becomes of a symbol of a source framework, or list the tables.",
         declare=cli_options.mappings,
         execute=_mappings,
+    ),
+    Command(
+        name="scan",
+        summary="list every use of a source framework, without converting",
+        description="List every use of a source framework in scripts, notebooks, shell scripts and "
+        "YAML files, with what the tables say becomes of it. Nothing is converted or written.",
+        declare=cli_options.scan,
+        execute=_scan,
     ),
     Command(
         name="todo",

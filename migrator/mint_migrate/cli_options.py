@@ -149,6 +149,19 @@ def mappings(parser: Parser) -> None:
     _format(parser)
 
 
+def scan(parser: Parser) -> None:
+    """Declare the options of `scan`."""
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="*", type=Path, help="default: this directory"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "csv", "json"),
+        default="table",
+        help="what stdout carries (default: table)",
+    )
+
+
 def todo(parser: Parser) -> None:
     """Declare the options of `todo`."""
     parser.add_argument(

@@ -45,6 +45,7 @@ FROZEN = {
     "ask": ["--format", "--help", "-h", "QUESTION?..."],
     "explain": ["--format", "--help", "-h", "CODE"],
     "mappings": ["--format", "--help", "-h", "SYMBOL?"],
+    "scan": ["--format", "--help", "-h", "PATHS?..."],
     "todo": ["--format", "--help", "-h", "PATHS?..."],
     "undo": ["--force", "--help", "-h", "PATH?"],
     "schema": ["--help", "-h"],

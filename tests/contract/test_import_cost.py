@@ -43,6 +43,7 @@ def imported(*arguments: str, cwd: Path) -> set[str]:
         ["ask", "what replaces SFTTrainer"],
         ["explain", "MM203"],
         ["todo"],
+        ["scan"],
         ["schema"],
         ["doctor"],
     ],

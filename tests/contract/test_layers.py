@@ -38,6 +38,10 @@ MIGRATOR: dict[str, set[str]] = {
     "local": {"analyse", "analyse.text", "analyse.walk", "files", "model", "project"},
     "gather": {"detect", "folders", "local", "model"},
     "pool": set(),
+    "scan": {
+        *("analyse", "analyse.text", "analyse.walk", "detect", "files", "folders"),
+        *("local", "model", "tables"),
+    },
     "project": set(),
     "journal": {"", "errors", "files", "project"},
     "todo": {"model"},

@@ -13,7 +13,7 @@ from mint_migrate.analyse.nodes import (
     own_function,
 )
 from mint_migrate.analyse.objects import ObjectTracker
-from mint_migrate.analyse.scopes import Bound, ModuleScopes, dotted
+from mint_migrate.analyse.scopes import SOURCE_PACKAGES, Bound, ModuleScopes, dotted
 from mint_migrate.analyse.structure import attributes, handlers, scope_record, statements
 from mint_migrate.analyse.text import SourceText, literal_repr, standalone
 from mint_migrate.model.facts import (
@@ -30,16 +30,16 @@ from mint_migrate.model.plan import Found, Kind
 from mint_migrate.model.source import Span
 
 
-def collect(text: str, tree: ast.Module) -> Facts:
-    """List what the script uses of the source packages. Reads nothing, prints nothing."""
-    return _Collector(text, tree).facts()
+def collect(text: str, tree: ast.Module, packages: frozenset[str] = SOURCE_PACKAGES) -> Facts:
+    """List what the script uses of the source *packages*. Reads nothing, prints nothing."""
+    return _Collector(text, tree, packages).facts()
 
 
 class _Collector:
-    def __init__(self, text: str, tree: ast.Module) -> None:
+    def __init__(self, text: str, tree: ast.Module, packages: frozenset[str]) -> None:
         self.tree = tree
         self.source = SourceText(text)
-        self.scopes = ModuleScopes(tree)
+        self.scopes = ModuleScopes(tree, packages)
         self.call_numbers: dict[ast.Call, int] = {}
         self.nodes = list(in_order(tree))
         for node in self.nodes:

@@ -61,7 +61,8 @@ class ScopeInfo:
 class ModuleScopes:
     """The scopes of a module; for each node its scope, its parent and its innermost statement."""
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, packages: frozenset[str] = SOURCE_PACKAGES) -> None:
+        self.packages = packages
         self.scopes: list[ScopeInfo] = []
         self.parent: dict[ast.AST, ast.AST] = {}
         self.scope_of: dict[ast.AST, ScopeInfo] = {}
@@ -167,7 +168,7 @@ class ModuleScopes:
 
     def is_source(self, qualified: str | None) -> bool:
         """Say whether a qualified name belongs to a source package."""
-        return qualified is not None and qualified.split(".", 1)[0] in SOURCE_PACKAGES
+        return qualified is not None and qualified.split(".", 1)[0] in self.packages
 
 
 def _named(node: ast.AST) -> str | None:

@@ -8,6 +8,11 @@ PACKAGES = (
     *(b"trl", b"peft", b"transformers", b"accelerate", b"bitsandbytes", b"unsloth", b"deepspeed"),
 )
 MENTION = re.compile(rb"\b(?:%s)\b" % b"|".join(PACKAGES))
+OTHERS = (b"verl", b"openrlhf", b"tinker", b"minpost")
+"""Further source frameworks, which the inventory lists."""
+LAUNCHED = (b"distributed_type", b"per_device_train_batch_size", b"model_name_or_path")
+LAUNCHED += (b"gradient_accumulation_steps", b"num_train_epochs", b"lr_scheduler_type")
+"""What configuration files of trainings and launchers hold."""
 TRAINER = re.compile(rb"^[ \t]*class[ \t]+\w*Trainer\b", re.MULTILINE)
 # A name in an import, a string given to importlib, or a launcher's `-m`; not a part of a word.
 # Our own outputs are looked at as well, for the markers in them.
@@ -33,3 +38,9 @@ def is_worth_parsing(content: bytes) -> bool:
     if not any(word in content for word in _NEEDED):
         return False
     return _WORTH_PARSING.search(content) is not None
+
+
+def may_use_framework(content: bytes, *, is_config: bool) -> bool:
+    """Say whether the bytes may hold a use that the inventory lists, in a configuration or else."""
+    words = LAUNCHED if is_config else PACKAGES + OTHERS
+    return any(word in content for word in words)

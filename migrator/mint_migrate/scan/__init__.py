@@ -1,0 +1,1 @@
+"""The inventory: every use of a source framework in a tree, found without converting anything."""
