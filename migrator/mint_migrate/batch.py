@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from mint_migrate import files, journal, project
 from mint_migrate.errors import WriteError
 from mint_migrate.gather import Script
-from mint_migrate.local.through import through_other_files
 from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
 from mint_migrate.model.source import Options, Source
 from mint_migrate.pool import num_workers, ordered_map
@@ -181,6 +180,8 @@ def _migrate(source: Source, options: Options, base: Path | None) -> Outcome:
         options = replace(options, project_version=pinned)
     outcome = migrate_source(source, options, _tables())
     if isinstance(outcome, Skipped) and outcome.code == NO_FRAMEWORK:
+        from mint_migrate.local.through import through_other_files
+
         return through_other_files(source, _release(options), base) or outcome
     return outcome
 
