@@ -25,21 +25,22 @@ def column_evidence(tree: ast.Module) -> tuple[tuple[str, ...], tuple[str, ...]]
     `Dataset.from_list` and `from_dict`, and new names in `rename_column`. Read: string subscripts
     in such functions.
     """
+    nodes = list(walk(tree))
     functions: dict[str, FunctionNode] = {
         node.name: node
-        for node in walk(tree)
+        for node in nodes
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assigned = {
         node.targets[0].id: node.value
-        for node in walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign)
         and len(node.targets) == 1
         and isinstance(node.targets[0], ast.Name)
     }
     made: set[str] = set()
     read: set[str] = set()
-    for node in walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         method = node.func.attr
@@ -121,17 +122,23 @@ def function_results(function: FunctionNode) -> list[ast.expr]:
 
 def returned_keys(function: FunctionNode) -> tuple[str, ...]:
     """Return the keys of the dictionaries (or lists of dictionaries) a function returns."""
-    names = {
-        node.targets[0].id: node.value
-        for node in walk(function)
-        if isinstance(node, ast.Assign)
-        and len(node.targets) == 1
-        and isinstance(node.targets[0], ast.Name)
-    }
+    return tuple(sorted(_result_keys(function, function_results(function))))
+
+
+def _result_keys(function: FunctionNode, results: list[ast.expr]) -> set[str]:
+    names = {}
+    if any(isinstance(result, ast.Name) for result in results):
+        names = {
+            node.targets[0].id: node.value
+            for node in walk(function)
+            if isinstance(node, ast.Assign)
+            and len(node.targets) == 1
+            and isinstance(node.targets[0], ast.Name)
+        }
     keys: set[str] = set()
-    for result in function_results(function):
+    for result in results:
         keys |= _row_keys(result, names, {})
-    return tuple(sorted(keys))
+    return keys
 
 
 def read_keys(function: FunctionNode) -> set[str]:
@@ -161,16 +168,7 @@ def read_keys(function: FunctionNode) -> set[str]:
 def function_facts(tree: ast.Module, scopes: ModuleScopes) -> list[FunctionFact]:
     """Describe the user's functions, for whoever is handed one by name."""
     return [
-        FunctionFact(
-            name=node.name,
-            scope=scopes.scope_of[node].number,
-            returns_list=_returns_list(node),
-            returned_keys=returned_keys(node),
-            read_keys=tuple(sorted(read_keys(node))),
-            num_parameters=len(node.args.posonlyargs) + len(node.args.args),
-            parameters=(names := _parameters(node)),
-            parameter_uses=_parameter_uses(node, names),
-        )
+        _function_fact(node, scopes.scope_of[node].number)
         for node in walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
@@ -187,7 +185,7 @@ def _parameter_uses(
     """Return what the body does with each parameter; nested functions count as well."""
     used: set[tuple[str, str]] = set()
     read: set[ast.Name] = set()
-    for node in (item for statement in function.body for item in ast.walk(statement)):
+    for node in (item for statement in function.body for item in walk(statement)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             read.add(node.value)
             if node.value.id in names:
@@ -197,7 +195,25 @@ def _parameter_uses(
     return tuple(sorted(used))
 
 
-def _returns_list(function: FunctionNode) -> bool:
+def _function_fact(node: ast.FunctionDef | ast.AsyncFunctionDef, scope: int) -> FunctionFact:
+    results = function_results(node)
+    return FunctionFact(
+        name=node.name,
+        scope=scope,
+        returns_list=_returns_list(node, results),
+        returned_keys=tuple(sorted(_result_keys(node, results))),
+        read_keys=tuple(sorted(read_keys(node))),
+        num_parameters=len(node.args.posonlyargs) + len(node.args.args),
+        parameters=(names := _parameters(node)),
+        parameter_uses=_parameter_uses(node, names),
+    )
+
+
+def _returns_list(function: FunctionNode, results: list[ast.expr]) -> bool:
+    if not results or not all(
+        isinstance(result, ast.List | ast.ListComp | ast.Name) for result in results
+    ):
+        return False
     lists = {
         node.targets[0].id
         for node in walk(function)
@@ -206,9 +222,4 @@ def _returns_list(function: FunctionNode) -> bool:
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.List | ast.ListComp)
     }
-    results = function_results(function)
-    return bool(results) and all(
-        isinstance(result, ast.List | ast.ListComp)
-        or (isinstance(result, ast.Name) and result.id in lists)
-        for result in results
-    )
+    return all(not isinstance(result, ast.Name) or result.id in lists for result in results)

@@ -72,13 +72,23 @@ def deleted_names(node: ast.stmt) -> tuple[str, ...]:
     return tuple(names) if len(names) == len(node.targets) else ()
 
 
-def stored_names(node: ast.AST) -> set[str]:
-    names: set[str] = set()
-    for child in walk(node):
-        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-            names.add(child.id)
-        elif isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
-            name = dotted(child)
-            if name is not None:
-                names.add(name)
-    return names
+def names_in(parts: list[ast.AST]) -> tuple[set[str], set[str]]:
+    """Return the names that *parts* bind, and those they read: `x` and `self.x`.
+
+    A `self.x` that is bound counts as read, too.
+    """
+    stored: set[str] = set()
+    loaded: set[str] = set()
+    for part in parts:
+        for child in walk(part):
+            if isinstance(child, ast.Name):
+                if isinstance(child.ctx, ast.Load):
+                    loaded.add(child.id)
+                elif isinstance(child.ctx, ast.Store):
+                    stored.add(child.id)
+            elif isinstance(child, ast.Attribute):
+                name = dotted(child)
+                if name is not None:
+                    loaded |= {name} if name.startswith("self.") else set()
+                    stored |= {name} if isinstance(child.ctx, ast.Store) else set()
+    return stored, loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from mint_migrate.analyse.nodes import deleted_names, header, loaded_names, stored_names
+from mint_migrate.analyse.nodes import deleted_names, header, names_in
 from mint_migrate.analyse.scopes import ModuleScopes, ScopeInfo, dotted
 from mint_migrate.analyse.text import SourceText
 from mint_migrate.model.facts import Scope, Statement
@@ -37,7 +37,7 @@ def statements(
 def _statement(node: ast.stmt, scopes: ModuleScopes, source: SourceText) -> Statement:
     is_compound = isinstance(node, COMPOUND)
     parts = header(node) if is_compound else [node]
-    binds = set[str]().union(*(stored_names(part) for part in parts))
+    binds, loads = names_in(parts)
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         binds.add(node.name)
     return Statement(
@@ -45,7 +45,7 @@ def _statement(node: ast.stmt, scopes: ModuleScopes, source: SourceText) -> Stat
         scope=scopes.scope_of[node].number,
         is_compound=is_compound,
         binds=tuple(sorted(binds)),
-        loads=tuple(sorted(set[str]().union(*(loaded_names(part) for part in parts)))),
+        loads=tuple(sorted(loads)),
         deletes=deleted_names(node),
     )
 

@@ -1,7 +1,8 @@
 """Walking a syntax tree, several times faster than `ast.walk`.
 
 Only fields that can hold a node worth visiting are looked at. Contexts (`Load`, `Store`) and
-operators are never visited: their parents say everything about them.
+operators are never visited: their parents say everything about them. A tree is walked a dozen times
+in one analysis and never changed, so each node remembers what is below it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ _WITHOUT_NODES = frozenset(
     | {"module", "op", "ops", "rest", "simple", "tag", "type_comment", "type_ignores"}
 )
 """Fields that hold text, numbers, contexts or operators in every class that has them."""
+_BELOW = "_mint_migrate_below"
 _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {ast.Constant: (), ast.Global: (), ast.Nonlocal: ()}
 
 
-def children(node: ast.AST) -> list[ast.AST]:
+def children(node: ast.AST) -> tuple[ast.AST, ...]:
     """Return the nodes directly below *node*, in the order of its fields."""
+    known: tuple[ast.AST, ...] | None = node.__dict__.get(_BELOW)
+    if known is None:
+        known = node.__dict__[_BELOW] = tuple(_children(node))
+    return known
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
     kind = node.__class__
     fields = _FIELDS.get(kind)
     if fields is None:
@@ -41,6 +50,4 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
     while stack:
         current = stack.pop()
         yield current
-        below = children(current)
-        below.reverse()
-        stack += below
+        stack += children(current)[::-1]

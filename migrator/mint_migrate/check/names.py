@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import symtable
 
 KNOWN = frozenset(dir(builtins)) | {
@@ -15,6 +16,7 @@ KNOWN = frozenset(dir(builtins)) | {
     "__package__",
     "__spec__",
 }
+_STAR = re.compile(r"\bimport\s*\*")
 KNOWN_IN_CLASS = frozenset({"__module__", "__qualname__"})
 
 
@@ -51,7 +53,7 @@ def _is_bound(symbol: symtable.Symbol) -> bool:
 
 
 def _has_star_import(text: str) -> bool:
-    return any(
+    return _STAR.search(text) is not None and any(
         isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
         for node in ast.walk(ast.parse(text))
     )
