@@ -1,7 +1,7 @@
 """Trees of scripts for the cases of the migrator.
 
-Real training scripts have 171 lines in the median and 404 at the 90th percentile, most of them their
-own functions. The fixtures are shorter, so each is followed by functions of Python's standard
+Real training scripts have 171 lines in the median and 404 at the 90th percentile, most of them
+their own functions. The fixtures are shorter, so each is followed by functions of Python's standard
 library until it has the length that it drew. A tree also has files without a framework: modules of
 the standard library as they are.
 """

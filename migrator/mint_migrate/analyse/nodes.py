@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import TypeGuard
 
 from mint_migrate.analyse.scopes import dotted
@@ -72,7 +73,7 @@ def deleted_names(node: ast.stmt) -> tuple[str, ...]:
     return tuple(names) if len(names) == len(node.targets) else ()
 
 
-def names_in(parts: list[ast.AST]) -> tuple[set[str], set[str]]:
+def names_in(parts: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
     """Return the names that *parts* bind, and those they read: `x` and `self.x`.
 
     A `self.x` that is bound counts as read, too.

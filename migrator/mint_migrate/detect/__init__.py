@@ -10,7 +10,11 @@ PACKAGES = (
 MENTION = re.compile(rb"\b(?:%s)\b" % b"|".join(PACKAGES))
 OTHERS = (b"verl", b"openrlhf", b"tinker", b"minpost")
 """Further source frameworks, which the inventory lists."""
-LAUNCHED = (b"distributed_type", b"per_device_train_batch_size", b"model_name_or_path")
+LAUNCHED: tuple[bytes, ...] = (
+    b"distributed_type",
+    b"per_device_train_batch_size",
+    b"model_name_or_path",
+)
 LAUNCHED += (b"gradient_accumulation_steps", b"num_train_epochs", b"lr_scheduler_type")
 """What configuration files of trainings and launchers hold."""
 TRAINER = re.compile(rb"^[ \t]*class[ \t]+\w*Trainer\b", re.MULTILINE)
