@@ -20,10 +20,10 @@ from mint_migrate.errors import WriteError
 from mint_migrate.gather import Script
 from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
 from mint_migrate.model.source import Options, Source
+from mint_migrate.outputs import is_our_output, is_same, markers, readable, stamp
 from mint_migrate.pool import num_workers, ordered_map
 from mint_migrate.report.diff import unified
-from mint_migrate.stamp import is_our_output, stamp
-from mint_migrate.todo import Todo, find_todos
+from mint_migrate.todo import Todo
 
 if TYPE_CHECKING:
     from mint_migrate.tables.lookup import Tables
@@ -70,6 +70,10 @@ class Landing:
     todos: tuple[Todo, ...] = ()
     """Markers in the result, or in the edited file that stands in its place."""
     diff: str = ""
+    companions: tuple[Landing, ...] = ()
+    """The other files of the same migration."""
+    is_companion: bool = False
+    """It is such another file: the first one stands for it in the report."""
     is_passed_over: bool = False
     """An output of ours found in a folder: searched for markers, left out of the report."""
     trace: str = ""
@@ -94,10 +98,11 @@ def run(
         WriteError: the journal cannot be written; no file has been replaced then.
     """
     landings: list[Landing] = []
-    for landing in _landings(scripts, job, advance):
-        landings.append(landing)
-        if job.mode is not Mode.IN_PLACE:
-            report(landing)
+    for first in _landings(scripts, job, advance):
+        for landing in (first, *first.companions):
+            landings.append(landing)
+            if job.mode is not Mode.IN_PLACE:
+                report(landing)
     if job.mode is Mode.IN_PLACE:
         landings = _replace_sources(landings)
         for landing in landings:
@@ -118,7 +123,7 @@ def _landings(
         advance=advance,
     )
     # What is overwritten by force goes into the journal first, and one process keeps that.
-    return (_write(landing, job) for landing in landings) if _is_kept(job) else landings
+    return (_written(landing, job) for landing in landings) if _is_kept(job) else landings
 
 
 def _is_kept(job: Job) -> bool:
@@ -145,7 +150,8 @@ def _landed(script: Script, job: Job) -> Landing:
     """Migrate one script and write the result, where nothing has to be kept before."""
     outcome, trace = migrate_path(script.path, job.options, script.base)
     landing = replace(_land(script, outcome, job), trace=trace)
-    return _write(landing, job) if job.mode is Mode.WRITE and not job.force else landing
+    landing = replace(landing, companions=tuple(_companions(landing, job)))
+    return _written(landing, job) if job.mode is Mode.WRITE and not job.force else landing
 
 
 def migrate_path(path: Path, options: Options, base: Path | None = None) -> tuple[Outcome, str]:
@@ -156,7 +162,7 @@ def migrate_path(path: Path, options: Options, base: Path | None = None) -> tupl
     source = files.read(path)
     if not isinstance(source, Source):
         return source, ""
-    if is_our_output(source.text):
+    if is_our_output(source.text, path.suffix):
         reason = "mint-migrate wrote this script; it is not migrated again"
         return Skipped(path=source.path, code="MM111", reason=reason), ""
     try:
@@ -173,11 +179,22 @@ def migrate_path(path: Path, options: Options, base: Path | None = None) -> tupl
 
 
 def _migrate(source: Source, options: Options, base: Path | None) -> Outcome:
-    from mint_migrate.pipeline import migrate_source
 
     if options.source_version is None:
         pinned = project.find_version(Path(source.path), source.text)
         options = replace(options, project_version=pinned)
+    suffix = Path(source.path).suffix
+    if suffix == ".ipynb":
+        from mint_migrate.fronts.notebooks import migrate_notebook
+
+        return migrate_notebook(source, options, _tables())
+    if suffix in files.LAUNCHES:
+        from mint_migrate.fronts.launchers import migrate_config, migrate_launcher
+
+        migrate = migrate_config if suffix in (".yaml", ".yml") else migrate_launcher
+        return migrate(source, options, _tables(), _reader(Path(source.path)))
+    from mint_migrate.pipeline import migrate_source
+
     outcome = migrate_source(source, options, _tables())
     if isinstance(outcome, Skipped) and outcome.code == NO_FRAMEWORK:
         from mint_migrate.local.through import through_other_files
@@ -193,6 +210,20 @@ def _release(options: Options) -> tuple[str, str]:
     return options.project_version or (_tables().versions[-1], "the newest recorded release")
 
 
+def _reader(launcher: Path) -> Callable[[str], str | None]:
+    """Return how *launcher* finds the files it names: from its folder, the root, or here."""
+    folders = (launcher.parent, project.find_root(launcher), Path())
+
+    def read(name: str) -> str | None:
+        for folder in folders:
+            found = (folder / name) if name else folder
+            if found.is_file() and isinstance(source := files.read_any(found), Source):
+                return source.text
+        return None
+
+    return read
+
+
 def _land(script: Script, outcome: Outcome, job: Job) -> Landing:
     """Compare the result of *script* with what lies at its place."""
     if isinstance(outcome, Skipped) and outcome.code == "MM111":
@@ -202,21 +233,52 @@ def _land(script: Script, outcome: Outcome, job: Job) -> Landing:
     if not isinstance(outcome, Migrated):
         return Landing(outcome=outcome)
     in_place = job.in_place
+    if in_place and script.path.suffix in files.LAUNCHES:
+        return Landing(outcome=_not_in_place(outcome))
     output = script.path if in_place else files.output_path(script.path, job.output, script.base)
+    output = output.with_suffix(outcome.suffix) if outcome.suffix else output
     if outcome.text is None:
         return Landing(outcome=outcome, output=output, change="unchanged")
-    text = stamp(outcome.text)
+    return _compare(outcome, outcome.text, output, job)
+
+
+def _companions(landing: Landing, job: Job) -> list[Landing]:
+    """Return the other files of a migration, beside its first one."""
+    outcome, output = landing.outcome, landing.output
+    if not isinstance(outcome, Migrated) or output is None:
+        return []
+    stem = output.stem.removesuffix("_mint")
+    return [
+        replace(
+            _compare(outcome, each.text, output.with_name(f"{stem}{each.ending}"), job),
+            is_companion=True,
+        )
+        for each in outcome.companions
+    ]
+
+
+def _compare(outcome: Migrated, text: str, output: Path, job: Job) -> Landing:
+    """Compare a result with what lies at its place."""
+    source = Path(outcome.source.path)
+    text = stamp(text, output.suffix)
+    is_another = source.suffix in files.LAUNCHES and output.suffix == ".py"
+    before = "" if is_another else readable(outcome.source.text, source.suffix)
     landing = Landing(
         outcome=outcome,
         output=output,
         text=text,
         change=_change(output, files.encode(text, outcome.source)),
-        todos=find_todos(text),
-        diff=unified(outcome.source.text, text, os.fspath(script.path), os.fspath(output)),
+        todos=markers(text, output.suffix),
+        diff=unified(
+            before,
+            readable(text, output.suffix),
+            "/dev/null" if is_another else outcome.source.path,
+            os.fspath(output),
+        ),
     )
     if landing.change != "changed" or job.force:
         return landing
-    if in_place:
+    if job.in_place:
         writes = job.mode is Mode.IN_PLACE
         return replace(landing, refusal=_uncommitted(output)) if writes else landing
     refusal = files.refusal(output)
@@ -224,6 +286,15 @@ def _land(script: Script, outcome: Outcome, job: Job) -> Landing:
         # What a person made of the result is what counts: `--check` looks for markers there.
         return replace(landing, change="edited", refusal=refusal, todos=_todos_in(output))
     return landing
+
+
+def _not_in_place(outcome: Migrated) -> Failed:
+    return Failed(
+        path=outcome.source.path,
+        code="MM120",
+        reason="a launcher becomes a script, which cannot take its place",
+        hint="leave out `--in-place`; the results are written beside it",
+    )
 
 
 def _uncommitted(path: Path) -> Failed | None:
@@ -241,12 +312,26 @@ def _uncommitted(path: Path) -> Failed | None:
 def _change(output: Path, content: bytes) -> str:
     if not output.is_file():
         return "new"
-    return "unchanged" if output.read_bytes() == content else "changed"
+    old = output.read_bytes()
+    if old == content:
+        return "unchanged"
+    found = files.parse(os.fspath(output), old) if output.suffix == ".ipynb" else None
+    # Running a notebook leaves outputs in it; they are not to be lost for the same cells.
+    is_kept = isinstance(found, Source) and is_same(
+        found.text, content.decode("utf-8-sig"), output.suffix
+    )
+    return "unchanged" if is_kept else "changed"
 
 
 def _todos_in(path: Path) -> tuple[Todo, ...]:
     found = files.read(path)
-    return find_todos(found.text) if isinstance(found, Source) else ()
+    return markers(found.text, path.suffix) if isinstance(found, Source) else ()
+
+
+def _written(landing: Landing, job: Job) -> Landing:
+    """Write a result and its companions."""
+    companions = tuple(_write(each, job) for each in landing.companions)
+    return replace(_write(landing, job), companions=companions)
 
 
 def _write(landing: Landing, job: Job) -> Landing:

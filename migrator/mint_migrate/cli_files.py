@@ -10,8 +10,9 @@ from pathlib import Path
 from mint_migrate import console, files, journal
 from mint_migrate.gather import walk
 from mint_migrate.model.outcome import Failed
-from mint_migrate.model.source import Source
-from mint_migrate.todo import Todo, find_todos
+from mint_migrate.model.source import Source, shown_place
+from mint_migrate.outputs import markers
+from mint_migrate.todo import Todo
 
 
 def todo(paths: Sequence[Path], *, format_: str = "text") -> int:
@@ -22,14 +23,14 @@ def todo(paths: Sequence[Path], *, format_: str = "text") -> int:
     for path in _scripts(paths):
         source = files.read(path)
         if isinstance(source, Source):
-            found += [(source.path, marker) for marker in find_todos(source.text)]
+            found += [(source.path, marker) for marker in markers(source.text, path.suffix)]
         elif isinstance(source, Failed) and path in paths:
             failures.append(source)
     if format_ == "json":
         console.out(json.dumps([_as_dict(*each) for each in found], indent=2) + "\n")
     else:
         for shown, marker in found:
-            place = f"{shown}:{marker.line}:{marker.column}"
+            place = f"{shown}:{shown_place(marker.line, marker.column, marker.cell)}"
             console.out(f"{place}: {marker.code} {marker.message}\n")
     for failed in failures:
         console.err_failed(failed)
@@ -66,7 +67,8 @@ def _scripts(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _as_dict(path: str, marker: Todo) -> dict[str, str | int]:
-    return {
+    cell: dict[str, str | int] = {"cell": marker.cell} if marker.cell else {}
+    return cell | {
         "path": path,
         "line": marker.line,
         "column": marker.column,

@@ -13,7 +13,7 @@ from mint_migrate.errors import UsageError
 from mint_migrate.gather import Gathered, gather
 from mint_migrate.model.outcome import Failed, Migrated, Skipped
 from mint_migrate.model.report import Report
-from mint_migrate.model.source import Options
+from mint_migrate.model.source import Options, shown_place
 from mint_migrate.report.build import Entry, build, exit_status
 from mint_migrate.suppress import suppressions
 from mint_migrate.tables.versions import version_key
@@ -248,15 +248,20 @@ def _tell_check(landing: Landing) -> None:
     place = landing.output or skipped
     if landing.change in ("", "edited", "unchanged"):
         for todo in landing.todos:
-            console.err(f"{place}:{todo.line}:{todo.column}: {todo.code} {todo.message}")
+            at = shown_place(todo.line, todo.column, todo.cell)
+            console.err(f"{place}:{at}: {todo.code} {todo.message}")
 
 
 def _report(
     arguments: Arguments, failures: Sequence[Failed], landings: Sequence[Landing]
 ) -> Report:
     entries = [Entry(outcome=failed) for failed in failures]
-    entries += [_entry(arguments, landing) for landing in landings if not landing.is_passed_over]
+    entries += [_entry(arguments, landing) for landing in landings if _is_reported(landing)]
     return build(entries, version=__version__)
+
+
+def _is_reported(landing: Landing) -> bool:
+    return not landing.is_passed_over and (not landing.is_companion or landing.refusal is not None)
 
 
 def _entry(arguments: Arguments, landing: Landing) -> Entry:
@@ -296,7 +301,7 @@ def _write_reports(arguments: Arguments, landings: Sequence[Landing], report: Re
     alone = [
         (landing.output, build([_entry(arguments, landing)], version=__version__))
         for landing in landings
-        if landing.output is not None
+        if landing.output is not None and not landing.is_companion
     ]
     folder = next((path for path in arguments.paths if path.is_dir()), None)
     status = write_reports(alone, arguments.reports, strict=arguments.strict)

@@ -83,9 +83,9 @@ def progress(what: str, num_steps: int) -> Iterator[Callable[[], None]]:
 def err_failed(failed: Failed) -> None:
     """Tell on stderr why a file was not migrated: place, sentence, the line itself, the way out."""
     span = failed.span
-    place = failed.path if span is None else f"{failed.path}:{span.line}:{span.column}"
+    place = failed.path if span is None else f"{failed.path}:{span.start}"
     err(f"{place}: {failed.code} {failed.reason}")
-    if span is not None:
+    if span is not None and not span.cell:
         for line in _frame(failed.path, span.line, span.column):
             err(line)
     if failed.hint:

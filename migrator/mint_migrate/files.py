@@ -16,12 +16,16 @@ from pathlib import Path
 from mint_migrate.errors import UsageError, WriteError
 from mint_migrate.model.outcome import Failed, Skipped
 from mint_migrate.model.source import Source, Span
-from mint_migrate.stamp import was_edited
+from mint_migrate.outputs import SHELL_SUFFIXES, was_edited
 
 BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 # PEP 263: a declaration in a comment on one of the first two lines.
 _ENCODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
+SUFFIXES = frozenset({".py", ".ipynb", ".yaml", ".yml", *SHELL_SUFFIXES})
+"""What can be migrated: scripts, notebooks, shell launchers, configurations of `trl` commands."""
+LAUNCHES = SUFFIXES - {".py", ".ipynb"}
+"""What becomes a script of another name; it is never replaced in place."""
 _UTF8_NAMES = frozenset({b"utf-8", b"utf8", b"utf-8-sig", b"u8", b"ascii", b"us-ascii"})
 
 
@@ -32,18 +36,26 @@ def read(path: str | Path) -> Source | Failed | Skipped:
     or a NUL byte; MM105 missing or unreadable. Skipped: MM103 empty.
     """
     shown = os.fspath(path)
-    if Path(path).suffix != ".py" and Path(path).is_file():
+    if Path(path).suffix not in SUFFIXES and Path(path).is_file():
         return _failed(
             shown,
             "MM104",
-            "this is not a Python file",
-            hint="give the `.py` script that builds the trainer",
+            "this is not a script, a notebook, a shell launcher or YAML",
+            hint="give the script or notebook that builds the trainer, or what starts it",
         )
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         return _unreadable(shown, error)
     return parse(shown, content)
+
+
+def read_any(path: Path) -> Source | Failed | Skipped:
+    """Return the text file at *path*, whatever its suffix; see `read`."""
+    try:
+        return parse(os.fspath(path), path.read_bytes())
+    except OSError as error:
+        return _unreadable(os.fspath(path), error)
 
 
 def parse(path: str, content: bytes) -> Source | Failed | Skipped:
@@ -128,7 +140,7 @@ def output_path(source: Path, output: Path | None, base: Path | None = None) -> 
     Raises:
         UsageError: the output would replace its own source.
     """
-    name = f"{source.stem}_mint.py"
+    name = f"{source.stem}_mint{output_suffix(source)}"
     if output is None:
         return source.with_name(name)
     if names_a_script(output):
@@ -140,9 +152,14 @@ def output_path(source: Path, output: Path | None, base: Path | None = None) -> 
     return output / source.parent.relative_to(base or source.parent) / name
 
 
+def output_suffix(source: Path) -> str:
+    """Return how the result of *source* is called: a notebook stays one, all else is a script."""
+    return ".ipynb" if source.suffix == ".ipynb" else ".py"
+
+
 def names_a_script(output: Path) -> bool:
     """Say whether `-o OUTPUT` means one file rather than a folder."""
-    return output.suffix == ".py" and not output.is_dir()
+    return output.suffix in (".py", ".ipynb") and not output.is_dir()
 
 
 def refusal(path: Path) -> Failed | None:
@@ -150,7 +167,7 @@ def refusal(path: Path) -> Failed | None:
     if not path.exists():
         return None
     found = parse(os.fspath(path), path.read_bytes()) if path.is_file() else None
-    if isinstance(found, Source) and not was_edited(found.text):
+    if isinstance(found, Source) and not was_edited(found.text, path.suffix):
         return None
     if isinstance(found, Skipped):
         return None

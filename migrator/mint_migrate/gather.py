@@ -7,6 +7,7 @@ bytes name a source framework or when they import from a script that does.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from mint_migrate.detect import is_worth_parsing
 from mint_migrate.folders import list_files
 from mint_migrate.model.outcome import Failed
 
-SUFFIXES = (".py",)
+SUFFIXES = (".py", ".ipynb", ".sh")
 """Of the files of a folder that can be migrated."""
+_STARTS_TRAINING = re.compile(rb"\b(?:accelerate\s+launch|torchrun|deepspeed)\b.*\.py\b", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ def gather(paths: Sequence[Path]) -> Gathered:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield the scripts under *folder* in sorted order."""
+    """Yield the scripts, notebooks and shell launchers under *folder* in sorted order."""
     yield from map(Path, list_files(folder, SUFFIXES).paths)
 
 
@@ -76,7 +78,9 @@ def _wanted(paths: Sequence[str], base: Path) -> tuple[str, ...]:
     # Worth its import only where there is a framework at all.
     from mint_migrate.local.users import users_of
 
-    through = users_of(tuple(named), [path for path in paths if path not in named], base)
+    modules = [path for path in paths if path.endswith(".py")]
+    using = tuple(path for path in modules if path in named)
+    through = users_of(using, [path for path in modules if path not in named], base)
     named.update(through)
     return tuple(path for path in paths if path in named)
 
@@ -85,7 +89,10 @@ def _is_worth_a_look(path: str) -> bool:
     """Say whether *path* may have to be migrated; an unreadable file is, to be reported."""
     try:
         with open(path, "rb", buffering=0) as file:
-            return is_worth_parsing(file.read())
+            content = file.read()
+            return is_worth_parsing(content) or (
+                path.endswith(".sh") and _STARTS_TRAINING.search(content) is not None
+            )
     except OSError:
         return True
 

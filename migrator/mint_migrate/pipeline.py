@@ -6,7 +6,8 @@ Reading and writing files is the caller's part.
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from mint_migrate.analyse.facts import collect
 from mint_migrate.check import check_output
@@ -23,7 +24,19 @@ from mint_migrate.tables.lookup import Tables
 FRAMEWORK_PACKAGES = frozenset({"trl", "unsloth"})
 
 
-def migrate_source(source: Source, options: Options, tables: Tables) -> Outcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a text comes from that is not a script as its user wrote it."""
+
+    reword: Callable[[str], str]
+    """Names the user's own places in a sentence that names lines of the text."""
+    keeps_imports: bool = False
+    """Imports stay where they are, although the same ones are added further up."""
+
+
+def migrate_source(
+    source: Source, options: Options, tables: Tables, origin: Origin | None = None
+) -> Outcome:
     """Migrate one script. Nothing is read, written or executed."""
     if not mentions_source_package(source.content) and not defines_trainer(source.content):
         return _no_framework(source)
@@ -37,9 +50,11 @@ def migrate_source(source: Source, options: Options, tables: Tables) -> Outcome:
         return _no_framework(source) if own is None else _own_class(source, own)
     plan = build_plan(facts, tables, options)
     plan = _suppress(plan, suppressions(source.text))
+    if origin is not None:
+        plan = _reworded(plan, origin)
     text = None
     if plan.scripts:
-        text = _write(source, tree, facts, plan)
+        text = _write(source, tree, facts, plan, origin)
         problems = check_output(text, source.text, plan, tables)
         if problems:
             return _failed_checks(source, problems)
@@ -55,7 +70,9 @@ def migrate_source(source: Source, options: Options, tables: Tables) -> Outcome:
     )
 
 
-def _write(source: Source, tree: ast.Module, facts: Facts, plan: Plan) -> str:
+def _write(
+    source: Source, tree: ast.Module, facts: Facts, plan: Plan, origin: Origin | None
+) -> str:
     from mint_migrate.render.script import render_functions
     from mint_migrate.rewrite.module import rewrite_module
 
@@ -63,7 +80,31 @@ def _write(source: Source, tree: ast.Module, facts: Facts, plan: Plan) -> str:
     trainers = ", ".join(plan.trainers)
     headline = f"{plan.headline} on MinT, converted from {name} (TRL {plan.version}, {trainers})."
     functions = "\n\n".join(render_functions(script) for script in plan.scripts)
-    return rewrite_module(source.text, tree, plan, functions, headline)
+    return rewrite_module(
+        source.text,
+        tree,
+        plan,
+        functions,
+        headline,
+        keeps_imports=origin is not None and origin.keeps_imports,
+    )
+
+
+def _reworded(plan: Plan, origin: Origin) -> Plan:
+    """Name the user's places wherever the plan names lines."""
+
+    def comment(text: str) -> str:
+        return origin.reword(text) if text.startswith("# TODO[mint-migrate") else text
+
+    return replace(
+        plan,
+        decisions=tuple(replace(item, note=origin.reword(item.note)) for item in plan.decisions),
+        edits=tuple(
+            replace(edit, comments=tuple(map(comment, edit.comments))) for edit in plan.edits
+        ),
+        summary=tuple(map(origin.reword, plan.summary)),
+        notices=tuple(map(origin.reword, plan.notices)),
+    )
 
 
 def _suppress(plan: Plan, accepted: Suppressions) -> Plan:

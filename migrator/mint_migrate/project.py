@@ -14,6 +14,7 @@ _RELEASE = r"v?(?P<version>\d[\w.]*)"
 _PIN = re.compile(rf"(?<![\w.-])trl\s*(?:\[[^\]]*\])?\s*={{2,3}}\s*{_RELEASE}", re.IGNORECASE)
 _LOCKED = re.compile(rf'^name = "trl"\s*\nversion = "{_RELEASE}"', re.MULTILINE)
 _SCRIPT_BLOCK = re.compile(r"^# /// script\n(?P<body>(?:#.*\n)+?)# ///$", re.MULTILINE)
+_INSTALLS = re.compile(r"\bpip3? install\b(?:[^\n\\]|\\[^\n]|\\\n)*")
 _PINS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt", "environment*.y*ml")
 
 
@@ -35,13 +36,17 @@ def is_marked(folder: Path) -> bool:
 def find_version(path: Path, text: str) -> tuple[str, str] | None:
     """Return the pinned release of TRL and where it was read, or None.
 
-    Looked at, in this order: the inline metadata of the script itself (PEP 723), lock files,
-    requirement files, `pyproject.toml`; in the script's folder and each one up to the project root.
+    Looked at, in this order: the inline metadata of the script itself (PEP 723), what a notebook or
+    a launcher installs, lock files, requirement files, `pyproject.toml`; in the script's folder and
+    each one up to the project root.
     """
     block = _SCRIPT_BLOCK.search(text)
     inline = _PIN.search(block["body"]) if block else None
     if inline:
         return inline["version"], f"inline metadata of {path.name}: {inline[0]}"
+    for line in _INSTALLS.findall(text) if path.suffix != ".py" else ():
+        if installed := _PIN.search(line):
+            return installed["version"], f"what {path.name} installs: {installed[0]}"
     folder, root = path.resolve().parent, find_root(path)
     while True:
         found = _version_in(folder)

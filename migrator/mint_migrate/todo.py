@@ -24,6 +24,8 @@ class Todo:
     column: int
     code: str
     message: str
+    cell: int = 0
+    """Cell of a notebook that the lines are counted in; 0 in any other file."""
 
 
 def find_todos(text: str) -> tuple[Todo, ...]:

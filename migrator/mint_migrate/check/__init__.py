@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 from mint_migrate.check.names import undefined_names
 from mint_migrate.check.target_api import unknown_calls
 from mint_migrate.model.script import Plan
@@ -15,12 +17,24 @@ def check_output(text: str, original: str, plan: Plan, tables: Tables) -> tuple[
     target only as its published signatures allow. That the decisions cover what was found is
     asserted where the plan is made.
     """
-    try:
-        compile(text, "<converted>", "exec", dont_inherit=True)
-    except SyntaxError as error:
+    if error := _syntax_error(text, original):
         return (f"line {error.lineno}: {error.msg}",)
     missing = undefined_names(text)
     before = undefined_names(original) if missing else ()
     problems = [f"`{name}` is read but bound nowhere" for name in missing if name not in before]
     problems += unknown_calls(text, tables)
     return tuple(problems)
+
+
+def _syntax_error(text: str, original: str) -> SyntaxError | None:
+    """Return why *text* does not compile; awaiting at the top level is a notebook's right."""
+    try:
+        compile(text, "<converted>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        try:
+            compile(original, "<original>", "exec", flags=flags, dont_inherit=True)
+            compile(text, "<converted>", "exec", flags=flags, dont_inherit=True)
+        except SyntaxError:
+            return error
+    return None

@@ -21,10 +21,10 @@ TRAINER = re.compile(rb"^[ \t]*class[ \t]+\w*Trainer\b", re.MULTILINE)
 # A name in an import, a string given to importlib, or a launcher's `-m`; not a part of a word.
 # Our own outputs are looked at as well, for the markers in them.
 _WORTH_PARSING = re.compile(
-    rb"(?<![\w.])(?:trl|unsloth)(?![\w-])|\nmint-migrate \S+, sha256 [0-9a-f]{16}"
+    rb"(?<![\w.])(?:trl|unsloth)(?![\w-])|[\n\" ]mint-migrate \S+, sha256 [0-9a-f]{16}"
 )
 # Looking for a plain substring is twenty times faster than for an expression.
-_NEEDED = (b"trl", b"unsloth", b"\nmint-migrate ")
+_NEEDED = (b"trl", b"unsloth", b"mint-migrate ")
 
 
 def mentions_source_package(content: bytes) -> bool:

@@ -9,6 +9,15 @@ from mint_migrate.model.source import Source, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A second file that a migration makes, beside the first one."""
+
+    ending: str
+    """What follows the stem of the source in its name: `_mint.sh`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Migrated:
     """The file uses a source framework. `text` is None when nothing could be converted."""
 
@@ -25,6 +34,9 @@ class Migrated:
     """Sentences for the reader of the report: assumptions, derivations such as the batch
     arithmetic.
     """
+    suffix: str = ""
+    """Of the file that `text` belongs in, where it is not the usual one of the source."""
+    companions: tuple[Companion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

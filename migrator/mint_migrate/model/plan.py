@@ -42,6 +42,8 @@ class Found:
     """Qualified: `trl.SFTConfig.learning_rate`."""
     span: Span
     source_text: str
+    path: str = ""
+    """File it stands in, where that is not the one that is migrated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mint_migrate.model.plan import Fidelity, Kind
+from mint_migrate.model.source import shown_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,15 @@ class Item:
     target: str
     note: str
     suppressed: bool = False
+    cell: int = 0
+    """Cell of a notebook that `line` is counted in, from 1; 0 in any other file."""
+    path: str = ""
+    """File it stands in, where that is not the one that is migrated."""
+
+    @property
+    def start(self) -> str:
+        """Return where it starts in its file, for people."""
+        return shown_place(self.line, self.column, self.cell)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,18 @@ class Span:
     column: int
     end_line: int
     end_column: int
+    cell: int = 0
+    """Cell of a notebook that the lines are counted in, from 1; 0 in any other file."""
+
+    @property
+    def start(self) -> str:
+        """Return where it starts, for people: `12:5`, or `cell 3, line 12, column 5`."""
+        return shown_place(self.line, self.column, self.cell)
+
+
+def shown_place(line: int, column: int, cell: int = 0) -> str:
+    """Return a place in a file as reports write it."""
+    return f"cell {cell}, line {line}, column {column}" if cell else f"{line}:{column}"
 
 
 def contains(outer: Span, inner: Span) -> bool:

@@ -55,7 +55,7 @@ def _file(file: FileReport) -> dict[str, Any]:
 
 
 def _item(item: Item) -> dict[str, Any]:
-    return {
+    record: dict[str, Any] = {
         "code": item.code,
         "row": item.row,
         "kind": item.kind.value,
@@ -68,6 +68,12 @@ def _item(item: Item) -> dict[str, Any]:
         "note": item.note,
         "suppressed": item.suppressed,
     }
+    # Only where they say something: most files are scripts of their own.
+    if item.cell:
+        record["cell"] = item.cell
+    if item.path:
+        record["path"] = item.path
+    return record
 
 
 def _counts(counts: Counts) -> dict[str, int]:

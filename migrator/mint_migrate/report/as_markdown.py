@@ -72,7 +72,7 @@ def _assumptions(file: FileReport) -> list[str]:
 
 def _task(file: FileReport, item: Item) -> str:
     note = f": {escaped(item.note)}" if item.note else ""
-    place = f"{file.source}:{item.line}:{item.column}"
+    place = f"{item.path or file.source}:{item.start}"
     return f"- [ ] {code_span(place)} {_link(item)} {code_span(words.label(item))}{note}"
 
 
@@ -80,7 +80,7 @@ def _table(items: Sequence[Item], *, with_reason: bool) -> str:
     head = ["Line", "Before", "After"] + (["Why"] if with_reason else [])
     rows = [head, ["---:", *["---"] * (len(head) - 1)]]
     for item in items:
-        row = [str(item.line), _cell(code_span(words.label(item))), _cell(_target(item))]
+        row = [words.line(item), _cell(code_span(words.label(item))), _cell(_target(item))]
         if with_reason:
             row.append(_cell(f"{_link(item)} {escaped(item.note)}{_accepted(item)}".strip()))
         rows.append(row)

@@ -86,7 +86,7 @@ def _show_findings(
         if not is_folded or item is group[0]:
             _line(console, _finding(file, item))
         if is_folded and item is group[0]:
-            lines = ", ".join(str(line) for line in sorted({each.line for each in group[1:]}))
+            lines = ", ".join(dict.fromkeys(words.line(each) for each in group[1:]))
             more = f"and {len(group) - 1} more for that reason (--verbose lists them)"
             _hang(console, "  ", Text(f"{more}, lines {lines}"))
     _line(console, Text(f"hint: `mint-migrate explain {items[0].code}` says what to do"))
@@ -94,7 +94,7 @@ def _show_findings(
 
 
 def _finding(file: FileReport, item: Item) -> Text:
-    place = f"{file.source}:{item.line}:{item.column}: "
+    place = f"{item.path or file.source}:{item.start}: "
     what = f"`{words.label(item, 60)}`"
     note = words.one_line(item.note)
     text = Text.assemble((place, "bold"), (f"{item.code or ''} ", "red"), what)
@@ -115,7 +115,7 @@ def _show_list(console: Console, title: str, items: Sequence[Item]) -> None:
         what = Text(words.label(item, 60))
         if target:
             what.append(f" -> {target}")
-        _hang(console, f"{item.line:>5}  ", what)
+        _hang(console, f"{words.line(item):>5}  ", what)
         reason = f"{item.code or ''} {words.one_line(item.note)}".strip()
         accepted = item.suppressed and item.decision is not Fidelity.MANUAL
         reason += " (accepted by a comment)" if accepted else ""

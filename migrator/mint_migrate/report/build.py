@@ -123,11 +123,13 @@ def _item(decision: Decision) -> Item:
         target=decision.target,
         note=decision.note,
         suppressed=decision.suppressed,
+        cell=found.span.cell,
+        path=found.path,
     )
 
 
-def _position(item: Item) -> tuple[int, int, str]:
-    return item.line, item.column, item.name
+def _position(item: Item) -> tuple[str, int, int, int, str]:
+    return item.path, item.cell, item.line, item.column, item.name
 
 
 def _sentence(failed: Failed) -> str:

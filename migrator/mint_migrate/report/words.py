@@ -26,6 +26,13 @@ def one_line(text: str, max_length: int | None = None) -> str:
     return f"{joined[:num_head]}...{joined[len(joined) - num_tail :]}"
 
 
+def line(item: Item) -> str:
+    """Return the line of *item*, with its cell or its file where there are several."""
+    if item.cell:
+        return f"cell {item.cell}, line {item.line}"
+    return f"{item.path}:{item.line}" if item.path else str(item.line)
+
+
 def label(item: Item, max_length: int | None = None) -> str:
     """Return the source text of *item* on one line, a call of several lines as `name(...)`."""
     if item.kind is Kind.CALL and "\n" in item.source_text:

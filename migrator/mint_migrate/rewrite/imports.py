@@ -11,7 +11,9 @@ from mint_migrate.rewrite.aliases import without_names
 from mint_migrate.rewrite.statements import Node, merge_lines
 
 
-def add_imports(nodes: Sequence[Node], wanted: Sequence[str], start: int) -> list[Node]:
+def add_imports(
+    nodes: Sequence[Node], wanted: Sequence[str], start: int, *, moves: bool = True
+) -> list[Node]:
     """Return the statements with *wanted* imports added.
 
     Args:
@@ -24,7 +26,8 @@ def add_imports(nodes: Sequence[Node], wanted: Sequence[str], start: int) -> lis
         end += 1
     have = {_code(item) for node in nodes[start:end] for item in _single_imports(node)}
     missing = [text for text in sorted(wanted, key=_key) if text not in have]
-    result = [*nodes[:end], *_without_later(nodes[end:], frozenset(missing))]
+    later = _without_later(nodes[end:], frozenset(missing)) if moves else nodes[end:]
+    result = [*nodes[:end], *later]
     for text in missing:
         result = _insert(result, text, start)
     return result

@@ -16,7 +16,15 @@ from mint_migrate.rewrite.statements import Node, Rewriter
 BLANK = cst.EmptyLine(indent=False)
 
 
-def rewrite_module(text: str, tree: ast.Module, plan: Plan, functions: str, headline: str) -> str:
+def rewrite_module(
+    text: str,
+    tree: ast.Module,
+    plan: Plan,
+    functions: str,
+    headline: str,
+    *,
+    keeps_imports: bool = False,
+) -> str:
     """Return the text of the converted module.
 
     Args:
@@ -25,6 +33,7 @@ def rewrite_module(text: str, tree: ast.Module, plan: Plan, functions: str, head
         plan: what to change.
         functions: the text of the functions to add.
         headline: first sentence of the docstring, for a module without one.
+        keeps_imports: leave imports further down alone, although the same ones are added.
     """
     module = cst.parse_module(text)
     rewriter = Rewriter(source=SourceText(text), edits=plan.edits, drops=_by_statement(plan))
@@ -33,7 +42,7 @@ def rewrite_module(text: str, tree: ast.Module, plan: Plan, functions: str, head
     nodes, left = rewriter.block(tree.body, nodes)
     nodes = extend_docstring(nodes, headline, plan.summary)
     start = _behind_future(nodes)
-    nodes = add_imports(nodes, plan.imports, start)
+    nodes = add_imports(nodes, plan.imports, start, moves=not keeps_imports)
     nodes = _insert_functions(nodes, functions, start)
     return module.with_changes(header=header, body=nodes, footer=[*left, *module.footer]).code
 

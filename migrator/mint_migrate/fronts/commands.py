@@ -1,0 +1,182 @@
+"""Which commands of a shell script start training, and how: launcher, script, flags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mint_migrate.fronts.given import Given, read_flags
+from mint_migrate.fronts.places import Places
+from mint_migrate.fronts.shell import Command, ShellScript
+from mint_migrate.fronts.words import Word
+
+METHODS = {
+    "bco": "BCO",
+    "cpo": "CPO",
+    "distillation": "Distillation",
+    "dpo": "DPO",
+    "dpo_online": "OnlineDPO",
+    "gkd": "GKD",
+    "grpo": "GRPO",
+    "kto": "KTO",
+    "nash_md": "NashMD",
+    "online_dpo": "OnlineDPO",
+    "orpo": "ORPO",
+    "ppo": "PPO",
+    "prm": "PRM",
+    "reward": "Reward",
+    "reward_modeling": "Reward",
+    "rloo": "RLOO",
+    "sft": "SFT",
+    "xpo": "XPO",
+}
+"""Commands and scripts of TRL, with the name that their trainer and configuration start with."""
+_OWN_SCRIPT = re.compile(r"(?:^|/)(?:trl|examples)/scripts/(?P<name>\w+)\.py$")
+_OWN_MODULE = re.compile(r"trl\.(?:experimental\.)?scripts\.(?P<name>\w+)$|trl$")
+_DISTRIBUTED = frozenset({"torch.distributed.run", "torch.distributed.launch"})
+_PYTHON = re.compile(r"(?:.*/)?python[\d.]*$")
+_PREFIXES = frozenset({"nohup", "exec", "command", "sudo", "env", "srun", "uv", "poetry", "run"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One command that trains."""
+
+    method: str | None
+    """A key of `METHODS`; None where a script of the user's is started."""
+    script: str | None
+    """Path of the user's script."""
+    launcher: str | None
+    """accelerate | torchrun | deepspeed"""
+    launcher_flags: tuple[Given, ...]
+    flags: tuple[Given, ...]
+    strays: tuple[Word, ...]
+    """Words that belong to no flag: what they stand for is known when the command runs."""
+    start: int
+    """Offset of the program's name in the text."""
+    script_end: int
+    """Offset behind the script's name; what follows are its arguments."""
+    end: int
+    line: int
+    """Offset where the command's line starts."""
+
+
+def find_launches(shell: ShellScript, places: Places) -> list[Launch]:
+    """Return the commands of a script that train with TRL or start a Python script."""
+    found = [_launch(shell, command, places) for command in shell.commands]
+    return [launch for launch in found if launch is not None]
+
+
+def _launch(shell: ShellScript, command: Command, places: Places) -> Launch | None:
+    written = command.words
+    skip = 0
+    while skip < len(written) - 1 and _is_prefix(written[skip], written[skip + 1 :]):
+        skip += 1
+    words = shell.filled_in(written[skip:])
+    if not words:
+        return None
+    reader = _CommandReader(words)
+    reader.read()
+    if reader.script is None and reader.method is None:
+        return None
+    launcher_flags, _ = read_flags(reader.launcher_words, places)
+    flags, strays = read_flags(reader.rest, places)
+    return Launch(
+        method=reader.method,
+        script=reader.script,
+        launcher=reader.launcher,
+        launcher_flags=tuple(launcher_flags),
+        flags=tuple(flags),
+        strays=tuple(strays),
+        start=written[skip].start,
+        script_end=reader.script_end,
+        end=written[-1].end,
+        line=places.line_start(command.start),
+    )
+
+
+def _is_prefix(word: Word, following: Sequence[Word]) -> bool:
+    """Say whether *word* only says how the command behind it is run."""
+    text = word.text or ""
+    has_program = any(_is_program(item.text or "") for item in following)
+    is_option = text.startswith("-") or re.match(r"[A-Za-z_]\w*=", text) is not None
+    return has_program and not _is_program(text) and (text in _PREFIXES or is_option)
+
+
+def _is_program(text: str) -> bool:
+    name = text.rsplit("/", 1)[-1]
+    return name in {"trl", "accelerate", "torchrun", "deepspeed"} or bool(_PYTHON.match(text))
+
+
+class _CommandReader:
+    """Takes a command apart: launcher, its flags, script or method, the rest."""
+
+    def __init__(self, words: Sequence[Word]) -> None:
+        self.words = words
+        self.launcher: str | None = None
+        self.launcher_words: list[Word] = []
+        self.method: str | None = None
+        self.script: str | None = None
+        self.script_end = 0
+        self.rest: list[Word] = []
+
+    def read(self) -> None:
+        program = (self.words[0].text or "").rsplit("/", 1)[-1]
+        second = self.words[1].text if len(self.words) > 1 else None
+        third = self.words[2].text if len(self.words) > 2 else None
+        if program == "trl":
+            self._method(1)
+        elif program == "accelerate" and second == "launch":
+            self._launched("accelerate", 2)
+        elif program in {"torchrun", "deepspeed"}:
+            self._launched(program, 1)
+        elif _PYTHON.match(program) and second == "-m" and third in _DISTRIBUTED:
+            self._launched("torchrun", 3)
+        elif _PYTHON.match(program) and second == "-m" and third == "accelerate.commands.launch":
+            self._launched("accelerate", 3)
+        elif _PYTHON.match(program):
+            self._script(1)
+
+    def _method(self, index: int) -> None:
+        name = self.words[index].text if index < len(self.words) else None
+        if name in METHODS:
+            self.method = name
+            self.script_end = self.words[index].end
+            self.rest = list(self.words[index + 1 :])
+
+    def _launched(self, launcher: str, start: int) -> None:
+        """Read what stands behind a launcher: its own flags end where the script is named."""
+        self.launcher = launcher
+        for index in range(start, len(self.words)):
+            text = self.words[index].text or ""
+            before = self.words[index - 1].text or ""
+            is_module = before in {"-m", "--module"}
+            if is_module or text.endswith(".py"):
+                self.launcher_words = list(self.words[start : index - is_module])
+                self._script(index - is_module)
+                return
+            if text == "trl" or text.endswith("/trl"):
+                self.launcher_words = list(self.words[start:index])
+                self._method(index + 1)
+                return
+
+    def _script(self, index: int) -> None:
+        """Read a script or `-m module` and its arguments."""
+        while index < len(self.words) and (self.words[index].text or "") in {"-u", "-W", "-O"}:
+            index += 1
+        is_module = index < len(self.words) and self.words[index].text in {"-m", "--module"}
+        index += is_module
+        text = self.words[index].text if index < len(self.words) else None
+        if text is None:
+            return
+        own = _OWN_MODULE.match(text) if is_module else _OWN_SCRIPT.search(text)
+        if is_module and text == "trl":
+            self._method(index + 1)
+            return
+        if own is not None and own["name"] in METHODS:
+            self.method = own["name"]
+        elif not is_module and text.endswith(".py"):
+            self.script = text
+        self.script_end = self.words[index].end
+        self.rest = list(self.words[index + 1 :])

@@ -1,0 +1,270 @@
+"""Migrate one `trl` command: its options become a script, which goes through the usual stages.
+
+What is decided about a line of that script is decided about the options that the line comes from.
+Of several outcomes for one option the one that costs most counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from mint_migrate.fronts.commands import METHODS
+from mint_migrate.fronts.draft import Draft, Request, write_draft
+from mint_migrate.fronts.given import ConfigError, Given, read_yaml
+from mint_migrate.fronts.options import ADAPTER, LOADING, Part, launcher_row, part_of
+from mint_migrate.fronts.processes import Launcher, Read, found_of, place_words
+from mint_migrate.fronts.values import Environment, is_true
+from mint_migrate.fronts.words import Word
+from mint_migrate.model.outcome import Migrated, Outcome
+from mint_migrate.model.plan import Decision, Fidelity, Found, Kind
+from mint_migrate.model.source import Options, Source, Span
+from mint_migrate.pipeline import Origin, migrate_source
+from mint_migrate.tables.lookup import Tables
+from mint_migrate.todo import marker
+
+_COST = (Fidelity.EXACT, Fidelity.DROPPED, Fidelity.APPROXIMATE, Fidelity.MANUAL)
+_LINE = re.compile(r"\bline (\d+)\b")
+_IGNORED = frozenset(
+    {"ignore_bias_buffers", "sanity_check", "gradient_checkpointing_use_reentrant"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrlCommand:
+    """One command, or one configuration file that is given alone."""
+
+    method: str
+    """A key of `METHODS`."""
+    flags: Sequence[Given]
+    span: Span
+    """Where the command stands; for what no option answers for."""
+    launcher: str | None = None
+    launcher_flags: Sequence[Given] = ()
+    strays: Sequence[tuple[Word, Span]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """The outcome of a command, and what its script reads from the environment."""
+
+    outcome: Outcome
+    environment: Environment
+
+
+@dataclass(slots=True)
+class _Work:
+    """Everything given, and the decisions as they are made."""
+
+    command: TrlCommand
+    source: Source
+    tables: Tables
+    launcher: Launcher
+    given: list[Given] = field(default_factory=list)
+    """All options of the training script, those of the configuration file included."""
+    options: dict[str, Given] = field(default_factory=dict)
+    decided: dict[int, Decision] = field(default_factory=dict)
+    """By identity of the option."""
+
+    @property
+    def owner(self) -> str:
+        return f"trl.{METHODS[self.command.method]}Config"
+
+    def name_of(self, given: Given) -> str:
+        """Return the qualified name under which reports show an option."""
+        part = part_of(given.name, self.owner, self.tables)
+        if part is Part.LAUNCHER:
+            return launcher_row("accelerate", given.name)
+        if part in {Part.ADAPTER, Part.LOADING} or given.name == "model_name_or_path":
+            return f"trl.ModelConfig.{given.name}"
+        if part in {Part.DATA, Part.REWARD} or given.name in {"config", "env", *_IGNORED}:
+            return f"trl.ScriptArguments.{given.name}"
+        return f"{self.owner}.{given.name}"
+
+    def put(
+        self, given: Given, fidelity: Fidelity, code: str | None, target: str, note: str = ""
+    ) -> None:
+        """Decide an option that no line of the script stands for."""
+        name = self.name_of(given)
+        row = self.tables.row(name)
+        self.decided[id(given)] = Decision(
+            found=found_of(given, name),
+            fidelity=fidelity,
+            row=row.id if row is not None else None,
+            code=code,
+            target=target,
+            note=note,
+        )
+
+    def put_row(self, given: Given, *names: str) -> None:
+        """Decide an option as the first of the rows called *names* says."""
+        row = next((found for name in names if (found := self.tables.row(name))), None)
+        if row is None:
+            note = f"no recorded release has an option `{given.name}` here"
+            self.put(given, Fidelity.MANUAL, "MM290", "", note)
+            return
+        self.put(given, row.fidelity, row.code, row.to, row.note)
+        self.decided[id(given)] = replace(self.decided[id(given)], row=row.id)
+
+
+def migrate_command(
+    command: TrlCommand, source: Source, options: Options, tables: Tables, read: Read
+) -> CommandResult:
+    """Migrate one command. Files that it names are read, nothing is executed."""
+    work = _Work(
+        command=command, source=source, tables=tables, launcher=Launcher(tables=tables, read=read)
+    )
+    _gather(work, read)
+    work.launcher.decide(command.launcher or "accelerate", command.launcher_flags)
+    _decide_apart(work)
+    strays = _strays(work)
+    request = Request(
+        trainer=METHODS[command.method],
+        options=work.options,
+        tables=tables,
+        markers=[marker("MM123", decision.note) for decision in strays],
+    )
+    draft, text = write_draft(request)
+    origin = Origin(reword=lambda sentence: _reworded(sentence, draft, command.span))
+    script = replace(source, content=text.encode(), text=text)
+    outcome = migrate_source(script, _with_processes(work, options), tables, origin)
+    if isinstance(outcome, Migrated):
+        outcome = _put_back(work, draft, outcome, strays)
+    return CommandResult(outcome=outcome, environment=draft.environment)
+
+
+def _gather(work: _Work, read: Read) -> None:
+    """Collect the options: the command line counts before its configuration file."""
+    keys: list[Given] = []
+    for flag in work.command.flags:
+        if flag.name == "config" and flag.kind is Kind.FLAG:
+            keys += _config_keys(work, flag, read)
+    work.given = [*work.command.flags, *keys]
+    for given in [*keys, *work.command.flags]:
+        earlier = work.options.get(given.name)
+        if earlier is not None:
+            note = f"another value is given in {place_words(given.span, given.path)}"
+            work.put(earlier, Fidelity.EXACT, None, "nothing", note)
+        work.options[given.name] = given
+
+
+def _config_keys(work: _Work, flag: Given, read: Read) -> list[Given]:
+    path = flag.text or ""
+    text = read(path)
+    problem = f"`{path or flag.source_text}` is not here; its options are missing in the result"
+    if text is not None:
+        try:
+            keys = read_yaml(text, path)
+            work.put(flag, Fidelity.EXACT, None, "the script", "its keys are decided one by one")
+            return keys
+        except ConfigError as error:
+            problem = f"`{path}` cannot be read: {error}"
+    work.put(flag, Fidelity.MANUAL, "MM122", "", problem)
+    return []
+
+
+def _decide_apart(work: _Work) -> None:
+    """Decide the options that are not part of a script."""
+    switch = work.options.get("use_peft")
+    has_adapter = switch is not None and is_true(switch)
+    for given in work.options.values():
+        part = part_of(given.name, work.owner, work.tables)
+        if id(given) in work.decided:
+            continue
+        if part is Part.LAUNCHER:
+            before = len(work.launcher.decisions)
+            work.launcher.decide("accelerate", [given])
+            work.decided[id(given)] = work.launcher.decisions.pop(_own(work, given, before))
+        elif part is Part.LOADING:
+            own = f"trl.ModelConfig.{given.name}"
+            work.put_row(given, own, LOADING[given.name])
+        elif given.name in ADAPTER and not has_adapter:
+            work.put(given, Fidelity.EXACT, None, "nothing", "has no effect without `use_peft`")
+        elif given.name in _IGNORED:
+            work.put(given, Fidelity.DROPPED, "MM211", "nothing", "a setting of the processes")
+        elif given.name == "deepspeed" and given.text:
+            work.launcher.deepspeed_file(given, work.name_of(given), decides_itself=False)
+    for name in ("env", "config"):
+        given_ = work.options.get(name)
+        if given_ is not None and id(given_) not in work.decided:
+            work.put(given_, Fidelity.EXACT, None, "os.environ")
+
+
+def _own(work: _Work, given: Given, start: int) -> int:
+    """Return the index of the decision about *given* itself among those that a file added."""
+    decisions = work.launcher.decisions
+    return next(
+        index
+        for index in range(start, len(decisions))
+        if (decisions[index].found.span, decisions[index].found.path) == (given.span, given.path)
+    )
+
+
+def _strays(work: _Work) -> list[Decision]:
+    """Return one decision for each word that belongs to no option."""
+    return [
+        Decision(
+            found=Found(
+                kind=Kind.FLAG, name=f"trl.{word.source}", span=span, source_text=word.source
+            ),
+            fidelity=Fidelity.MANUAL,
+            code="MM123",
+            note=f"`{word.source}` stands for options that the text does not show; write them out",
+        )
+        for word, span in work.command.strays
+    ]
+
+
+def _with_processes(work: _Work, options: Options) -> Options:
+    number = work.launcher.num_processes
+    if number is None or options.num_processes != 1:
+        return options
+    noun = "process" if number == 1 else "processes"
+    work.launcher.notices.append(f"the launcher starts {number} {noun}")
+    return replace(options, num_processes=number)
+
+
+def _reworded(sentence: str, draft: Draft, span: Span) -> str:
+    """Name the option's line in place of the line of the draft."""
+
+    def named(match: re.Match[str]) -> str:
+        owners = draft.owners.get(int(match[1]))
+        return place_words(owners[0].span, owners[0].path) if owners else place_words(span, "")
+
+    return _LINE.sub(named, sentence)
+
+
+def _put_back(work: _Work, draft: Draft, outcome: Migrated, strays: list[Decision]) -> Migrated:
+    """Return the outcome with its decisions about options instead of lines."""
+    by_option: dict[int, list[Decision]] = {}
+    rest = work.options.get("model_name_or_path") or next(iter(work.given), None)
+    orphans: list[str] = []
+    for decision in outcome.decisions:
+        owners = draft.owners.get(decision.found.span.line, ())
+        if not owners and decision.fidelity is not Fidelity.EXACT:
+            if rest is None:
+                orphans.append(f"{decision.code}: {decision.note}")
+            else:
+                owners = (rest,)
+        for owner in owners:
+            by_option.setdefault(id(owner), []).append(decision)
+    decisions = [_of_option(work, given, by_option.get(id(given), [])) for given in work.given]
+    return replace(
+        outcome,
+        source=work.source,
+        decisions=(*decisions, *work.launcher.decisions, *strays),
+        notices=(*outcome.notices, *work.launcher.notices, *dict.fromkeys(orphans)),
+    )
+
+
+def _of_option(work: _Work, given: Given, decisions: Sequence[Decision]) -> Decision:
+    """Return the one decision about an option."""
+    apart = work.decided.get(id(given))
+    candidates = ([apart] if apart is not None else []) + list(decisions)
+    found = found_of(given, work.name_of(given))
+    if not candidates:
+        target = "load_dataset" if given.name.startswith("dataset") else "the script"
+        return Decision(found=found, fidelity=Fidelity.EXACT, target=target)
+    worst = max(candidates, key=lambda item: _COST.index(item.fidelity))
+    return replace(worst, found=found)
