@@ -97,7 +97,8 @@ def write_draft(request: Request) -> tuple[Draft, str]:
     """Return the script of a command, and its text."""
     draft = Draft()
     draft.imports.append(f"from trl import {request.trainer}Config, {request.trainer}Trainer")
-    if variables := request.options.get("env"):
+    variables = request.options.get("env")
+    if variables is not None and isinstance(variables.data, dict):
         _variables(draft, variables)
     _dataset(draft, request)
     rewards = _rewards(draft, request)
@@ -156,13 +157,9 @@ def _mixture(draft: Draft, request: Request, given: Given) -> None:
         draft.add(f"fractions = {literal(fractions)}", given)
         draft.add("shares = [fraction / sum(fractions) for fraction in fractions]")
         draft.add("# As many rows as there can be without taking one twice.")
-        draft.add(
-            "total = min(len(part) / share for part, share in zip(parts, shares) if share > 0)"
-        )
-        draft.add("parts = [")
-        draft.add("    part.select(range(round(share * total)))")
-        draft.add("    for part, share in zip(parts, shares)")
-        draft.add("]")
+        pairs = "for part, share in zip(parts, shares)"
+        draft.add(f"total = min(len(part) / share {pairs} if share > 0)")
+        draft.add(f"parts = [part.select(range(round(share * total))) {pairs}]")
     size = request.options.get("test_split_size")
     if size is not None and size.data is not None:
         split = f"train_test_split(test_size={python_value(size, None, draft.environment)})"
@@ -211,7 +208,7 @@ def _config(draft: Draft, request: Request) -> None:
         draft.add(marker)
     draft.add(f"training_args = {request.trainer}Config(")
     for given in request.parts(Part.CONFIG):
-        if given.name in {"env", "config", "model_name_or_path", "resume_from_checkpoint"}:
+        if given.name in {"model_name_or_path", "resume_from_checkpoint"}:
             continue
         row = request.tables.config_row(request.owner, given.name)
         default = row.defaults[-1][1] if row is not None and row.defaults else None

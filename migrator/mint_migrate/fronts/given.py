@@ -61,12 +61,20 @@ def read_flags(words: Sequence[Word], places: Places) -> tuple[list[Given], list
         if equals:
             values.append(word.after(len(name) + 1))
         while not equals and index < len(words) and not _is_flag(words[index]):
-            if any(part.kind is PartKind.ARRAY for part in words[index].parts):
+            if _may_hold_flags(words[index], is_first=not values):
                 break
             values.append(words[index])
             index += 1
         flags.append(_flag(name, word, values, places))
     return flags, strays
+
+
+def _may_hold_flags(word: Word, *, is_first: bool) -> bool:
+    """Say whether a word stands for a list, or for nothing: `$@`, or `$EXTRA` behind a value."""
+    if any(part.kind is PartKind.ARRAY for part in word.parts):
+        return True
+    is_unknown = len(word.parts) == 1 and word.text is None and word.parts[0].default is None
+    return is_unknown and not is_first and not word.is_quoted
 
 
 def _is_flag(word: Word) -> bool:

@@ -39,6 +39,8 @@ class _Work:
     places: Places
     edits: list[tuple[int, int, str]] = field(default_factory=list)
     """(start, end, text) of the script."""
+    marks: list[tuple[int, int, str]] = field(default_factory=list)
+    """The same for comments that ask a person to act."""
     done: list[Migrated] = field(default_factory=list)
     scripts: list[tuple[str, str]] = field(default_factory=list)
     """(what stands between stem and `.py`, text) of the scripts written."""
@@ -113,7 +115,11 @@ def _trl_command(work: _Work, launch: Launch, own: Sequence[Launch]) -> Failed |
         return result.outcome
     assert isinstance(result.outcome, Migrated), "a command of the framework is not skipped"
     work.done.append(result.outcome)
-    if result.outcome.text is not None:
+    if result.outcome.text is None:
+        reason = result.outcome.decisions[0]
+        line = marker(reason.code or "MM201", reason.note)
+        work.marks.append((launch.line, launch.line, f"{line}\n"))
+    else:
         infix = _infix(launch, own)
         work.scripts.append((infix, result.outcome.text))
         work.edits.append((launch.start, launch.end, _call(work, infix, result)))
@@ -153,7 +159,7 @@ def _user_script(work: _Work, launch: Launch) -> None:
     manual = [item for item in decisions if item.fidelity is Fidelity.MANUAL]
     markers = dict.fromkeys(marker(item.code or "MM290", item.note) for item in manual)
     if markers:
-        work.edits.append((launch.line, launch.line, "".join(f"{line}\n" for line in markers)))
+        work.marks.append((launch.line, launch.line, "".join(f"{line}\n" for line in markers)))
     version = work.options.source_version or (work.options.project_version or ("", ""))[0]
     work.done.append(
         Migrated(
@@ -211,7 +217,7 @@ def _joined(work: _Work, launches: Sequence[Launch]) -> Outcome:
 
 def _edited(work: _Work) -> str:
     text = work.source.text
-    for start, end, new in sorted(work.edits, reverse=True):
+    for start, end, new in sorted([*work.edits, *work.marks], reverse=True):
         text = text[:start] + new + text[end:]
     return text
 
@@ -223,7 +229,7 @@ def _method_of(source: Source, names: set[str], tables: Tables) -> str | None:
     commented = re.findall(r"^\s*#.*\btrl\s+(\w+)", source.text, re.MULTILINE)
     found = dict.fromkeys([*words, *(word for word in commented if word in METHODS)])
     if found:
-        return list(found)[0] if len(found) == 1 else None
+        return next(iter(found)) if len(found) == 1 else None
     fitting = [
         method
         for method, trainer in METHODS.items()

@@ -15,6 +15,8 @@ class Part(StrEnum):
     LOADING = "loading"
     REWARD = "reward"
     CONFIG = "config"
+    FILE = "file"
+    """The options themselves: a file with more of them, and variables that such a file sets."""
     LAUNCHER = "launcher"
 
 
@@ -67,7 +69,6 @@ DATA = frozenset(
     }
 )
 REWARDS = frozenset({"reward_funcs", "reward_model_name_or_path"})
-CONFIG_FILES = frozenset({"config", "config_file", "accelerate_config", "deepspeed_config_file"})
 _GROUPS = ("fsdp", "fp8", "megatron_lm", "parallelism_config")
 
 
@@ -75,6 +76,8 @@ def part_of(name: str, owner: str, tables: Tables) -> Part:
     """Return the part of a command that reads the option *name*; *owner* is its configuration."""
     if name in DATA:
         return Part.DATA
+    if name in {"config", "env"}:
+        return Part.FILE
     if name in ADAPTER or name == "use_peft":
         return Part.ADAPTER
     if name in REWARDS and not owner.endswith((".SFTConfig", ".DPOConfig")):

@@ -43,16 +43,21 @@ class Launcher:
     read: Read
     decisions: list[Decision] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    _counts: dict[str, int] = field(default_factory=dict)
+    _counts: dict[str, int | None] = field(default_factory=dict)
+    """Numbers by option; None for one that the text does not show."""
+    _in_files: dict[str, int | None] = field(default_factory=dict)
+    """The same of configuration files, which count where no option says it."""
 
     @property
     def num_processes(self) -> int | None:
         """Return the number of processes, None where nothing says it."""
-        if "num_processes" in self._counts:
-            return self._counts["num_processes"]
+        counts = self._in_files | self._counts
+        if "num_processes" in counts:
+            return counts["num_processes"]
         for each, groups in (("nproc_per_node", "nnodes"), ("num_gpus", "num_nodes")):
-            if each in self._counts:
-                return self._counts[each] * self._counts.get(groups, 1)
+            number, factor = counts.get(each), counts.get(groups, 1)
+            if number is not None and factor is not None:
+                return number * factor
         return None
 
     def decide(self, launcher: str, flags: Sequence[Given]) -> None:
@@ -64,7 +69,7 @@ class Launcher:
             elif flag.name == "deepspeed_config_file":
                 self.deepspeed_file(flag, name)
             else:
-                self._option(flag, name)
+                self._option(flag, name, self._counts)
 
     def deepspeed_file(self, given: Given, name: str, *, decides_itself: bool = True) -> None:
         """Decide the keys of the DeepSpeed configuration that *given* names."""
@@ -72,20 +77,20 @@ class Launcher:
         text = self.read(path) if path is not None else None
         keys = self._keys(given, name, text, path or "", decides_itself=decides_itself)
         for key in keys:
-            self._option(key, f"deepspeed.config.{key.name}")
+            self._option(key, f"deepspeed.config.{key.name}", self._in_files)
 
     def _config_file(self, given: Given, name: str) -> None:
         path = given.text or ""
         text = self.read(path)
         if text is None and path in _BROUGHT:
-            self._counts.setdefault("num_processes", _BROUGHT[path])
+            self._in_files["num_processes"] = _BROUGHT[path]
             self._by_row(given, name, self.tables.row(name))
             return
         for key in self._keys(given, name, text, path):
             if key.name.endswith("deepspeed_config_file"):
                 self.deepspeed_file(key, f"accelerate.launch.{key.name}")
             else:
-                self._option(key, f"accelerate.launch.{key.name}")
+                self._option(key, f"accelerate.launch.{key.name}", self._in_files)
 
     def _keys(
         self, given: Given, name: str, text: str | None, path: str, *, decides_itself: bool = True
@@ -104,27 +109,26 @@ class Launcher:
             self._by_row(given, name, self.tables.row(name))
         return keys
 
-    def _option(self, given: Given, name: str) -> None:
+    def _option(self, given: Given, name: str, counts: dict[str, int | None]) -> None:
         row = self.tables.row(name)
         if row is None:
             note = f"no recorded release has an option `{given.name}` here"
             self._put(given, name, Fidelity.MANUAL, None, "MM290", note)
         elif given.name in _COUNTS or given.name in {"include", "i"}:
-            self._count(given, name, row)
+            self._count(given, name, row, counts)
         else:
             self._by_row(given, name, row)
 
-    def _count(self, given: Given, name: str, row: Row) -> None:
+    def _count(self, given: Given, name: str, row: Row, counts: dict[str, int | None]) -> None:
         """Note a number of processes; a person has to give one that the text does not show."""
         number = _number(given)
-        if number is None:
-            note = f"`{given.source_text}` is not a number; give it with `--num-processes`"
-            self._put(given, name, Fidelity.MANUAL, row, "MM223", note)
+        other = {"num_accelerators": "num_gpus", "include": "num_gpus", "i": "num_gpus"}
+        counts[other.get(given.name, given.name)] = number
+        if number is not None:
+            self._by_row(given, name, row)
             return
-        key = {"num_accelerators": "num_gpus", "include": "num_gpus", "i": "num_gpus"}
-        # An option counts before the same key of a configuration file.
-        self._counts.setdefault(key.get(given.name, given.name), number)
-        self._by_row(given, name, row)
+        note = f"`{given.source_text}` is not a number; give it with `--num-processes`"
+        self._put(given, name, Fidelity.MANUAL, row, "MM223", note)
 
     def _by_row(self, given: Given, name: str, row: Row | None) -> None:
         assert row is not None, f"{name} has a row"

@@ -18,7 +18,7 @@ _OPENING = frozenset({"if", "for", "while", "until", "case", "{", "select"})
 _CLOSING = frozenset({"fi", "done", "esac", "}"})
 _KEYWORDS = frozenset({"then", "else", "elif", "do", "!", "time"}) | _OPENING | _CLOSING
 _DECLARES = frozenset({"export", "declare", "local", "readonly", "typeset"})
-_SETS_UP = frozenset({"set", "shopt", "true", ":", "echo"}) | _DECLARES
+_SETS_UP = frozenset({"set", "shopt", "true", ":", "echo"}) | (_DECLARES - {"export"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class ShellScript:
 
     @property
     def only_sets_up(self) -> bool:
-        """Return whether at most one command does more than set variables or options."""
+        """Return whether at most one command does more than set variables of the script."""
         doing = [
             command
             for command in self.commands

@@ -78,7 +78,7 @@ class _Work:
             return launcher_row("accelerate", given.name)
         if part in {Part.ADAPTER, Part.LOADING} or given.name == "model_name_or_path":
             return f"trl.ModelConfig.{given.name}"
-        if part in {Part.DATA, Part.REWARD} or given.name in {"config", "env", *_IGNORED}:
+        if part in {Part.DATA, Part.REWARD, Part.FILE} or given.name in _IGNORED:
             return f"trl.ScriptArguments.{given.name}"
         return f"{self.owner}.{given.name}"
 
@@ -123,7 +123,7 @@ def migrate_command(
         trainer=METHODS[command.method],
         options=work.options,
         tables=tables,
-        markers=[marker("MM123", decision.note) for decision in strays],
+        markers=_markers([*work.decided.values(), *work.launcher.decisions, *strays]),
     )
     draft, text = write_draft(request)
     origin = Origin(reword=lambda sentence: _reworded(sentence, draft, command.span))
@@ -183,12 +183,10 @@ def _decide_apart(work: _Work) -> None:
             work.put(given, Fidelity.EXACT, None, "nothing", "has no effect without `use_peft`")
         elif given.name in _IGNORED:
             work.put(given, Fidelity.DROPPED, "MM211", "nothing", "a setting of the processes")
+        elif part is Part.FILE:
+            work.put(given, Fidelity.EXACT, None, "os.environ")
         elif given.name == "deepspeed" and given.text:
             work.launcher.deepspeed_file(given, work.name_of(given), decides_itself=False)
-    for name in ("env", "config"):
-        given_ = work.options.get(name)
-        if given_ is not None and id(given_) not in work.decided:
-            work.put(given_, Fidelity.EXACT, None, "os.environ")
 
 
 def _own(work: _Work, given: Given, start: int) -> int:
@@ -216,6 +214,14 @@ def _strays(work: _Work) -> list[Decision]:
     ]
 
 
+def _markers(decisions: Sequence[Decision]) -> list[str]:
+    """Return the comments for what no line of the script shows and a person has to settle."""
+    asking = [item for item in decisions if item.fidelity is Fidelity.MANUAL]
+    texts = (f"`{' '.join(item.found.source_text.split())}`: {item.note}" for item in asking)
+    marked = zip(asking, texts, strict=True)
+    return list(dict.fromkeys(marker(item.code or "MM290", text) for item, text in marked))
+
+
 def _with_processes(work: _Work, options: Options) -> Options:
     number = work.launcher.num_processes
     if number is None or options.num_processes != 1:
@@ -235,6 +241,11 @@ def _reworded(sentence: str, draft: Draft, span: Span) -> str:
     return _LINE.sub(named, sentence)
 
 
+def _as_counted(notice: str) -> str:
+    """Name the launcher where the pipeline takes a number of processes for an option of ours."""
+    return notice.replace("as given with --num-processes", "as the launcher starts them")
+
+
 def _put_back(work: _Work, draft: Draft, outcome: Migrated, strays: list[Decision]) -> Migrated:
     """Return the outcome with its decisions about options instead of lines."""
     by_option: dict[int, list[Decision]] = {}
@@ -250,12 +261,29 @@ def _put_back(work: _Work, draft: Draft, outcome: Migrated, strays: list[Decisio
         for owner in owners:
             by_option.setdefault(id(owner), []).append(decision)
     decisions = [_of_option(work, given, by_option.get(id(given), [])) for given in work.given]
+    decisions += [*work.launcher.decisions, *strays]
+    if outcome.text is None:
+        decisions = _not_converted(outcome, decisions)
+    notices = outcome.notices
+    if work.launcher.num_processes is not None:
+        notices = tuple(map(_as_counted, notices))
     return replace(
         outcome,
         source=work.source,
-        decisions=(*decisions, *work.launcher.decisions, *strays),
-        notices=(*outcome.notices, *work.launcher.notices, *dict.fromkeys(orphans)),
+        decisions=tuple(decisions),
+        notices=(*notices, *work.launcher.notices, *dict.fromkeys(orphans)),
     )
+
+
+def _not_converted(outcome: Migrated, decisions: Sequence[Decision]) -> list[Decision]:
+    """Nothing is written, so every option of the command is for a person."""
+    reason = next(item for item in outcome.decisions if item.fidelity is Fidelity.MANUAL)
+    return [
+        item
+        if item.fidelity is Fidelity.MANUAL
+        else replace(item, fidelity=Fidelity.MANUAL, code=reason.code, target="", note=reason.note)
+        for item in decisions
+    ]
 
 
 def _of_option(work: _Work, given: Given, decisions: Sequence[Decision]) -> Decision:

@@ -35,7 +35,7 @@ class Environment:
         name = part.text
         if part.kind is PartKind.OPAQUE:
             known = [key for key, source in self.sources.items() if source == f'"{part.text}"']
-            name = known[0] if known else f"VALUE_{len(self.sources) + 1}"
+            name = known[0] if known else self._next()
             self.sources[name] = f'"{part.text}"'
             return f'os.environ["{name}"]'
         if name.isdigit():
@@ -45,6 +45,10 @@ class Environment:
             return f'os.environ["{name}"]'
         self.sources[name] = f'"${{{part.text}:-{part.default}}}"'
         return f'os.environ.get("{name}", {literal(part.default)})'
+
+    def _next(self) -> str:
+        """Return a name for the next value that has none."""
+        return f"VALUE_{sum(name.startswith('VALUE_') for name in self.sources) + 1}"
 
 
 def python_value(given: Given, default: str | None, environment: Environment) -> str:
