@@ -40,9 +40,11 @@ MIGRATOR: dict[str, set[str]] = {
     "fronts.shell": {"fronts.words"},
     "fronts.given": {"fronts.places", "fronts.words", "model"},
     "fronts.values": {"fronts.given", "fronts.words", "model"},
-    "fronts.options": {"tables"},
+    "fronts.methods": set(),
+    "fronts.options": {"fronts.methods", "tables"},
     "fronts": {
-        *("detect", "fronts.given", "fronts.magics", "fronts.notebook", "fronts.options"),
+        *("detect", "fronts.given", "fronts.magics", "fronts.methods", "fronts.notebook"),
+        "fronts.options",
         *("fronts.places", "fronts.shell", "fronts.values", "fronts.words", "model", "pipeline"),
         *("tables", "todo"),
     },

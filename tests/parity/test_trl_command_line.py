@@ -1,4 +1,4 @@
-"""A `trl` command and the script it stands for configure the trainer alike, as TRL's parser says."""
+"""A `trl` command and the script it stands for configure the trainer alike."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mint_migrate.fronts.commands import METHODS, find_launches
+from mint_migrate.fronts.commands import find_launches
 from mint_migrate.fronts.draft import Request, write_draft
 from mint_migrate.fronts.given import read_yaml
+from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.shell import read_shell
 from support.scripts import tables
@@ -24,7 +25,7 @@ pytestmark = [
 FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "before" / "launchers"
 NOT_THE_OPTIONS = ("logging_dir", "model_init_kwargs")
 """Fields that hold the time of day, or what the command makes of the model's own options."""
-COMMON = "--model_name_or_path m --dataset_name d --output_dir o --report_to none --use_cpu --bf16 no"
+COMMON = "--model_name_or_path m --dataset_name d --output_dir o --use_cpu --bf16 no"
 COMMANDS = [
     f"sft {COMMON} --learning_rate 2e-4 --max_length 64 --packing --no_gradient_checkpointing "
     "--lr_scheduler_type cosine --warmup_steps 0.1 --eval_strategy steps --eval_steps 0.25 "
@@ -37,8 +38,7 @@ COMMANDS = [
     "--label_smoothing 0.1 --precompute_ref_log_probs --use_peft --lora_r 4 --lora_dropout 0.1",
     f"grpo {COMMON} --num_generations 4 --beta 0.04 --epsilon_high 0.28 --loss_type dr_grpo "
     "--scale_rewards none --reward_weights 0.25 0.75 --temperature 0.9 --use_peft "
-    "--reward_funcs accuracy_reward think_format_reward --max_completion_length 32 "
-    "--no_mask_truncated_completions",
+    "--reward_funcs accuracy_reward think_format_reward --max_completion_length 32",
     f"kto {COMMON} --desirable_weight 1.5",
     f"rloo {COMMON} --num_generations 4 --reward_model_name_or_path r --normalize_advantages true",
 ]
@@ -53,7 +53,7 @@ def given_in(text: str) -> tuple[str, dict[str, Any]]:
     if config is not None:
         keys = read_yaml((FOLDER / (config.text or "")).read_text(encoding="utf-8"))
         options = {key.name: key for key in keys} | options
-    return METHODS[launch.method], options
+    return launch.method, options
 
 
 def calls_of(text: str) -> dict[str, ast.Call]:
@@ -76,8 +76,9 @@ def compare(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import peft
     import trl
 
-    trainer, options = given_in(text)
-    draft = write_draft(Request(trainer=trainer, options=options, tables=tables()))[1]
+    method, options = given_in(text)
+    trainer = METHODS[method]
+    draft = write_draft(Request(method=method, options=options, tables=tables()))[1]
     calls = calls_of(draft)
     script, training, model = parsed(shlex.split(text)[1:], monkeypatch)
 
@@ -112,4 +113,6 @@ def test_options_of_a_command_have_the_values_trl_gives_them(
 def test_command_line_counts_before_its_configuration_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    compare("trl sft --config sft_stories.yaml --learning_rate 1e-4 --use_cpu --bf16 false", monkeypatch)
+    compare(
+        "trl sft --config sft_stories.yaml --learning_rate 1e-4 --use_cpu --bf16 false", monkeypatch
+    )

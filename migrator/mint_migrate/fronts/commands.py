@@ -7,31 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mint_migrate.fronts.given import Given, read_flags
+from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.shell import Command, ShellScript
 from mint_migrate.fronts.words import Word
 
-METHODS = {
-    "bco": "BCO",
-    "cpo": "CPO",
-    "distillation": "Distillation",
-    "dpo": "DPO",
-    "dpo_online": "OnlineDPO",
-    "gkd": "GKD",
-    "grpo": "GRPO",
-    "kto": "KTO",
-    "nash_md": "NashMD",
-    "online_dpo": "OnlineDPO",
-    "orpo": "ORPO",
-    "ppo": "PPO",
-    "prm": "PRM",
-    "reward": "Reward",
-    "reward_modeling": "Reward",
-    "rloo": "RLOO",
-    "sft": "SFT",
-    "xpo": "XPO",
-}
-"""Commands and scripts of TRL, with the name that their trainer and configuration start with."""
 _OWN_SCRIPT = re.compile(r"(?:^|/)(?:trl|examples)/scripts/(?P<name>\w+)\.py$")
 _OWN_MODULE = re.compile(r"trl\.(?:experimental\.)?scripts\.(?P<name>\w+)$|trl$")
 _DISTRIBUTED = frozenset({"torch.distributed.run", "torch.distributed.launch"})

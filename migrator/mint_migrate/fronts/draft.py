@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mint_migrate.fronts.given import Given, literal
-from mint_migrate.fronts.options import ADAPTER, ADAPTER_DEFAULTS, Part, part_of
+from mint_migrate.fronts.methods import METHODS
+from mint_migrate.fronts.options import (
+    ADAPTER,
+    ADAPTER_DEFAULTS,
+    Part,
+    config_of,
+    option_row,
+    part_of,
+)
 from mint_migrate.fronts.values import (
     Environment,
     is_true,
@@ -72,24 +80,24 @@ class Draft:
 class Request:
     """What a command asks for. Of an option given twice, `options` has the one that counts."""
 
-    trainer: str
-    """What the names of the trainer and its configuration start with, such as `DPO`."""
+    method: str
+    """A key of `METHODS`."""
     options: Mapping[str, Given]
     tables: Tables
     markers: Sequence[str] = ()
     """Comments that ask a person to act."""
 
     @property
-    def owner(self) -> str:
-        """Return the configuration's qualified name."""
-        return f"trl.{self.trainer}Config"
+    def trainer(self) -> str:
+        """Return what the names of the trainer and its configuration start with, such as `DPO`."""
+        return METHODS[self.method]
 
     def parts(self, part: Part) -> list[Given]:
         """Return the options that *part* reads, in the order given."""
         return [
             given
             for name, given in self.options.items()
-            if part_of(name, self.owner, self.tables) is part
+            if part_of(name, self.method, self.tables) is part
         ]
 
 
@@ -208,16 +216,20 @@ def _config(draft: Draft, request: Request) -> None:
         draft.add(marker)
     draft.add(f"training_args = {request.trainer}Config(")
     for given in request.parts(Part.CONFIG):
-        if given.name in {"model_name_or_path", "resume_from_checkpoint"}:
+        if given.name == "resume_from_checkpoint":
             continue
-        row = request.tables.config_row(request.owner, given.name)
+        row = option_row(given.name, request.method, request.tables)
         default = row.defaults[-1][1] if row is not None and row.defaults else None
         name, value = given.name, python_value(given, default, draft.environment)
-        if name.startswith("no_") and request.tables.config_row(request.owner, name) is None:
+        if name.startswith("no_") and not _is_field(name, request):
             name, value = name.removeprefix("no_"), "False"
         draft.add(f"    {name}={value},", given)
     draft.add(")")
     draft.add("")
+
+
+def _is_field(name: str, request: Request) -> bool:
+    return request.tables.config_row(config_of(request.method), name) is not None
 
 
 def _trainer(draft: Draft, request: Request, rewards: Sequence[tuple[str, Given]]) -> None:
@@ -274,7 +286,9 @@ def _adapter(draft: Draft, request: Request) -> None:
         value = python_value(given, ADAPTER_DEFAULTS.get(name), draft.environment)
         if name in {"target_modules", "target_parameters", "modules_to_save"}:
             listed = list_value(given, draft.environment)
-            value = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
+            # TRL hands on a single module as text, and nothing else.
+            is_single = len(listed) == 1 and name == "target_modules"
+            value = listed[0] if is_single else f"[{', '.join(listed)}]"
         arguments[name] = (value, given)
     draft.add("    peft_config=LoraConfig(", switch)
     for name, (value, owner) in arguments.items():

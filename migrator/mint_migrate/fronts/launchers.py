@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mint_migrate.detect import mentions_source_package
-from mint_migrate.fronts.commands import METHODS, Launch, find_launches
+from mint_migrate.fronts.commands import Launch, find_launches
 from mint_migrate.fronts.given import ConfigError, read_yaml
+from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.processes import Launcher, Read
 from mint_migrate.fronts.shell import ShellScript, read_shell

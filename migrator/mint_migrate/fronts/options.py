@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from mint_migrate.fronts.methods import METHODS
 from mint_migrate.tables.lookup import Tables
+from mint_migrate.tables.rows import Row
 
 
 class Part(StrEnum):
     """What reads an option."""
 
     DATA = "data"
+    MODEL = "model"
     ADAPTER = "adapter"
     LOADING = "loading"
     REWARD = "reward"
+    SCRIPT = "script"
+    """Options of TRL's script that no line of ours stands for."""
     CONFIG = "config"
     FILE = "file"
     """The options themselves: a file with more of them, and variables that such a file sets."""
@@ -41,21 +46,6 @@ ADAPTER_DEFAULTS = {
     "task_type": '"CAUSAL_LM"',
 }
 """What TRL's `ModelConfig` gives `LoraConfig`, whose own defaults are others."""
-_MODEL = "transformers.AutoModelForCausalLM.from_pretrained"
-_QUANTIZATION = "transformers.BitsAndBytesConfig"
-LOADING = {
-    "attn_implementation": f"{_MODEL}.attn_implementation",
-    "bnb_4bit_quant_storage": f"{_QUANTIZATION}.bnb_4bit_quant_storage",
-    "bnb_4bit_quant_type": f"{_QUANTIZATION}.bnb_4bit_quant_type",
-    "dtype": f"{_MODEL}.dtype",
-    "load_in_4bit": f"{_MODEL}.load_in_4bit",
-    "load_in_8bit": f"{_MODEL}.load_in_8bit",
-    "model_revision": f"{_MODEL}.revision",
-    "torch_dtype": f"{_MODEL}.torch_dtype",
-    "trust_remote_code": f"{_MODEL}.trust_remote_code",
-    "use_bnb_nested_quant": f"{_QUANTIZATION}.bnb_4bit_use_double_quant",
-}
-"""Options of loading the model, with the rows that decide them where `ModelConfig` has none."""
 DATA = frozenset(
     {
         "dataset_config",
@@ -72,21 +62,37 @@ REWARDS = frozenset({"reward_funcs", "reward_model_name_or_path"})
 _GROUPS = ("fsdp", "fp8", "megatron_lm", "parallelism_config")
 
 
-def part_of(name: str, owner: str, tables: Tables) -> Part:
-    """Return the part of a command that reads the option *name*; *owner* is its configuration."""
+def option_row(name: str, method: str, tables: Tables) -> Row | None:
+    """Return the row of an option of `trl METHOD`, of whatever release."""
+    found = tables.flag_row(method, name)
+    if found is not None or method in tables.commands:
+        return found
+    owners = (config_of(method), "trl.ScriptArguments", "trl.ModelConfig")
+    rows = (tables.config_row(owner, name) for owner in owners)
+    return next((row for row in rows if row is not None), None)
+
+
+def config_of(method: str) -> str:
+    """Return the qualified name of a method's configuration."""
+    return f"trl.{METHODS[method]}Config"
+
+
+def part_of(name: str, method: str, tables: Tables) -> Part:
+    """Return the part of the command `trl METHOD` that reads the option *name*."""
+    row = option_row(name, method, tables)
     if name in DATA:
         return Part.DATA
     if name in {"config", "env"}:
         return Part.FILE
     if name in ADAPTER or name == "use_peft":
         return Part.ADAPTER
-    if name in REWARDS and not owner.endswith((".SFTConfig", ".DPOConfig")):
+    if row is None:
+        return Part.LAUNCHER if tables.row(launcher_row("accelerate", name)) else Part.CONFIG
+    if row.id.endswith(tuple(f"Arguments.{each}" for each in REWARDS)):
         return Part.REWARD
-    if name in LOADING and tables.config_row(owner, name) is None:
-        return Part.LOADING
-    if f"transformers.TrainingArguments.{name}" in tables or f"{owner}.{name}" in tables:
-        return Part.CONFIG
-    return Part.LAUNCHER if tables.row(launcher_row("accelerate", name)) else Part.CONFIG
+    if row.id.startswith("trl.ModelConfig."):
+        return Part.MODEL if name == "model_name_or_path" else Part.LOADING
+    return Part.SCRIPT if "ScriptArguments." in row.id else Part.CONFIG
 
 
 def launcher_row(launcher: str, name: str) -> str:

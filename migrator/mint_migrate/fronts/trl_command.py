@@ -10,10 +10,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mint_migrate.fronts.commands import METHODS
 from mint_migrate.fronts.draft import Draft, Request, write_draft
-from mint_migrate.fronts.given import ConfigError, Given, read_yaml
-from mint_migrate.fronts.options import ADAPTER, LOADING, Part, launcher_row, part_of
+from mint_migrate.fronts.given import ConfigError, Given, literal, read_yaml
+from mint_migrate.fronts.options import (
+    ADAPTER,
+    Part,
+    config_of,
+    launcher_row,
+    option_row,
+    part_of,
+)
 from mint_migrate.fronts.processes import Launcher, Read, found_of, place_words
 from mint_migrate.fronts.values import Environment, is_true
 from mint_migrate.fronts.words import Word
@@ -26,9 +32,6 @@ from mint_migrate.todo import marker
 
 _COST = (Fidelity.EXACT, Fidelity.DROPPED, Fidelity.APPROXIMATE, Fidelity.MANUAL)
 _LINE = re.compile(r"\bline (\d+)\b")
-_IGNORED = frozenset(
-    {"ignore_bias_buffers", "sanity_check", "gradient_checkpointing_use_reentrant"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,27 +70,25 @@ class _Work:
     decided: dict[int, Decision] = field(default_factory=dict)
     """By identity of the option."""
 
-    @property
-    def owner(self) -> str:
-        return f"trl.{METHODS[self.command.method]}Config"
+    def part(self, given: Given) -> Part:
+        """Return what reads an option."""
+        return part_of(given.name, self.command.method, self.tables)
 
     def name_of(self, given: Given) -> str:
         """Return the qualified name under which reports show an option."""
-        part = part_of(given.name, self.owner, self.tables)
-        if part is Part.LAUNCHER:
+        if self.part(given) is Part.LAUNCHER:
             return launcher_row("accelerate", given.name)
-        if part in {Part.ADAPTER, Part.LOADING} or given.name == "model_name_or_path":
-            return f"trl.ModelConfig.{given.name}"
-        if part in {Part.DATA, Part.REWARD, Part.FILE} or given.name in _IGNORED:
-            return f"trl.ScriptArguments.{given.name}"
-        return f"{self.owner}.{given.name}"
+        row = option_row(given.name, self.command.method, self.tables)
+        if row is not None and row.id.startswith("trl."):
+            return row.id
+        return f"{config_of(self.command.method)}.{given.name}"
 
     def put(
         self, given: Given, fidelity: Fidelity, code: str | None, target: str, note: str = ""
     ) -> None:
         """Decide an option that no line of the script stands for."""
         name = self.name_of(given)
-        row = self.tables.row(name)
+        row = self.tables.row(name) or option_row(given.name, self.command.method, self.tables)
         self.decided[id(given)] = Decision(
             found=found_of(given, name),
             fidelity=fidelity,
@@ -97,15 +98,15 @@ class _Work:
             note=note,
         )
 
-    def put_row(self, given: Given, *names: str) -> None:
-        """Decide an option as the first of the rows called *names* says."""
-        row = next((found for name in names if (found := self.tables.row(name))), None)
-        if row is None:
-            note = f"no recorded release has an option `{given.name}` here"
-            self.put(given, Fidelity.MANUAL, "MM290", "", note)
-            return
-        self.put(given, row.fidelity, row.code, row.to, row.note)
-        self.decided[id(given)] = replace(self.decided[id(given)], row=row.id)
+    def put_row(self, given: Given) -> None:
+        """Decide an option as its row says."""
+        row = option_row(given.name, self.command.method, self.tables)
+        assert row is not None, f"the part of {given.name} is that of its row"
+        is_neutral = literal(given.data if given.kind is Kind.CONFIG_KEY else given.text)
+        if is_neutral.replace('"', "'") in row.neutral:
+            self.put(given, Fidelity.EXACT, None, row.to, "has no effect with this value")
+        else:
+            self.put(given, row.fidelity, row.code, row.to, row.note)
 
 
 def migrate_command(
@@ -120,7 +121,7 @@ def migrate_command(
     _decide_apart(work)
     strays = _strays(work)
     request = Request(
-        trainer=METHODS[command.method],
+        method=command.method,
         options=work.options,
         tables=tables,
         markers=_markers([*work.decided.values(), *work.launcher.decisions, *strays]),
@@ -169,20 +170,17 @@ def _decide_apart(work: _Work) -> None:
     switch = work.options.get("use_peft")
     has_adapter = switch is not None and is_true(switch)
     for given in work.options.values():
-        part = part_of(given.name, work.owner, work.tables)
+        part = work.part(given)
         if id(given) in work.decided:
             continue
         if part is Part.LAUNCHER:
             before = len(work.launcher.decisions)
             work.launcher.decide("accelerate", [given])
             work.decided[id(given)] = work.launcher.decisions.pop(_own(work, given, before))
-        elif part is Part.LOADING:
-            own = f"trl.ModelConfig.{given.name}"
-            work.put_row(given, own, LOADING[given.name])
+        elif part in {Part.LOADING, Part.SCRIPT}:
+            work.put_row(given)
         elif given.name in ADAPTER and not has_adapter:
             work.put(given, Fidelity.EXACT, None, "nothing", "has no effect without `use_peft`")
-        elif given.name in _IGNORED:
-            work.put(given, Fidelity.DROPPED, "MM211", "nothing", "a setting of the processes")
         elif part is Part.FILE:
             work.put(given, Fidelity.EXACT, None, "os.environ")
         elif given.name == "deepspeed" and given.text:

@@ -21,6 +21,9 @@ _TEXTUAL = re.compile(r"(?:.*_)?(?:name|id|path|dir|token|template|file|revision
 _TRUE = frozenset({"true", "yes", "t", "y", "1"})
 _FALSE = frozenset({"false", "no", "f", "n", "0"})
 
+_SWITCHES = frozenset({"true", "false", "yes", "no"})
+"""Of those, what says true or false where nothing but None is known of an option."""
+
 
 class Environment:
     """The names under which the converted launcher passes what only the shell knows."""
@@ -132,8 +135,8 @@ def _of_text(text: str, name: str, wanted: Any) -> str:
     is_textual = wanted is None and _TEXTUAL.fullmatch(name) is not None
     if is_number and not is_textual:
         return text
-    if wanted is None and text in {"True", "False"}:
-        return text
+    if wanted is None and not is_textual and text.lower() in _SWITCHES:
+        return str(text.lower() in _TRUE)
     return literal(text)
 
 
