@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from mint_migrate.model.facts import Facts
 from mint_migrate.model.source import Options
-from mint_migrate.tables.lookup import Tables
-
-ARGUMENTS = "transformers.TrainingArguments"
+from mint_migrate.tables.lookup import TRAINING_ARGUMENTS, Tables
 
 
 def infer_version(facts: Facts, tables: Tables, options: Options) -> tuple[str, tuple[str, ...]]:
@@ -43,7 +41,7 @@ def keywords_used(facts: Facts, tables: Tables) -> frozenset[tuple[str, str]]:
     found = set()
     for call in facts.calls:
         canonical = tables.canonical(call.qualified)
-        if canonical != ARGUMENTS and not tables.is_recorded(canonical):
+        if canonical != TRAINING_ARGUMENTS and not tables.is_recorded(canonical):
             continue
         for argument in call.arguments:
             if argument.keyword is not None:
@@ -57,15 +55,5 @@ def _missing(
     return frozenset(
         (owner, keyword)
         for owner, keyword in used
-        if keyword not in _accepted(owner, release, tables)
-    )
-
-
-def _accepted(owner: str, release: str, tables: Tables) -> frozenset[str]:
-    """Return the keywords that a class takes in a release of TRL, inherited ones included."""
-    if owner.startswith("transformers."):
-        return tables.names_in(tables.transformers_of(release), owner)
-    outer = tables.outer_bases(owner, release)
-    return tables.names_in(release, owner).union(
-        *(tables.names_in(tables.transformers_of(release), base) for base in outer)
+        if keyword not in tables.accepted(release, owner)
     )

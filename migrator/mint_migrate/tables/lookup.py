@@ -230,9 +230,20 @@ class Tables:
         """
         return self._surface.names(owner, version)
 
-    def outer_bases(self, owner: str, version: str) -> tuple[str, ...]:
-        """Return the classes of other packages that *owner* is derived from in a release."""
-        return self._surface.outer_bases(owner, version)
+    def accepted(self, version: str, owner: str) -> frozenset[str]:
+        """Return every keyword that *owner* takes in a release of TRL, inherited ones included.
+
+        Of a class of transformers, what it takes in a release of the time. Empty where the release
+        of TRL lacks the class.
+        """
+        if owner.startswith("transformers."):
+            return self.names_in(self.transformers_of(version), owner)
+        if not self._surface.has_in(owner, version):
+            return frozenset()
+        own = self.names_in(version, owner)
+        if self._surface.is_closed(owner, version):
+            return own
+        return own.union(*(self.accepted(version, base) for base in self.bases_in(owner, version)))
 
     def is_recorded(self, owner: str) -> bool:
         """Say whether the names that a class of TRL takes are recorded, release by release."""

@@ -65,6 +65,10 @@ class Surface:
         bases = [base for base in self.bases(owner, version) if base.startswith(f"{package}.")]
         return own.union(*(self.names(base, version) for base in bases))
 
+    def has_in(self, owner: str, version: str) -> bool:
+        """Say whether the release has the class."""
+        return self._exists(owner, self._position(owner, version))
+
     def bases(self, owner: str, version: str | None = None) -> tuple[str, ...]:
         """Return the recorded bases of a class.
 
@@ -80,15 +84,6 @@ class Surface:
             known = {at for ranges in bases.values() for at in (*ranges[::2], *_ends(ranges))}
             position = min(known, key=lambda at: (abs(at - position), -at))
         return tuple(base for base, ranges in bases.items() if _covers(ranges, position))
-
-    def outer_bases(self, owner: str, version: str) -> tuple[str, ...]:
-        """Return the bases, direct or not, that belong to another package."""
-        package = owner.partition(".")[0]
-        found: list[str] = []
-        for base in self.bases(owner, version):
-            inside = base.startswith(f"{package}.")
-            found += self.outer_bases(base, version) if inside else [base]
-        return tuple(dict.fromkeys(found))
 
     def is_closed(self, owner: str, version: str | None = None) -> bool:
         """Say whether the constructor takes nothing that only its bases take."""

@@ -170,6 +170,24 @@ def test_names_of_a_class_include_those_of_its_base_in_that_release():
     assert found.names_in("0.9.6", "trl.GMPOConfig") == frozenset()
 
 
+def test_accepted_keywords_are_those_of_the_class_and_of_every_base_in_the_release():
+    found = tables(
+        surface={
+            "trl.SFTConfig": {"packing": [0, 1]},
+            "transformers.TrainingArguments": {"seed": [0, 1]},
+            "trl.SFTTrainer": {"model": [0, 2]},
+        },
+        bases={
+            "trl.SFTConfig": {"transformers.TrainingArguments": [0, 1]},
+            "trl.SFTTrainer": {"transformers.TrainingArguments": [0, 2]},
+        },
+        closed={"trl.SFTTrainer": [0, 2]},
+    )
+    assert found.accepted("0.9.6", "trl.SFTConfig") == {"packing", "seed"}
+    assert found.accepted("0.10.1", "trl.SFTConfig") == frozenset()
+    assert found.accepted("0.10.1", "trl.SFTTrainer") == {"model"}
+
+
 def test_methods_of_all_trainers_have_their_rows_under_one_of_them():
     found = tables(
         rows={"trl.SFTTrainer.train": [row()], "trl.SFTTrainer.formatting_func": [row()]},

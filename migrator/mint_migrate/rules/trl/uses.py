@@ -190,8 +190,8 @@ def _by_row(ledger: Ledger, use: Use) -> None:
         _arguments(ledger, use, row.fidelity, row.code, row.note)
         ledger.remove_statement(use.statement)
         return
-    code = row.code if row is not None and row.code is not None else "MM230"
     is_converted = row is not None and row.fidelity is Fidelity.EXACT
+    code = row.code if row is not None and row.code and not is_converted else "MM230"
     note = f"there is no `{use.root}` any more"
     if row is not None and row.note and not is_converted:
         note = row.note
