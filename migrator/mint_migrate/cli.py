@@ -210,7 +210,7 @@ def _explain(options: Namespace) -> int:
 def _mappings(options: Namespace) -> int:
     from mint_migrate.cli_answers import mappings
 
-    return mappings(options.symbol, format_=options.format)
+    return mappings(options.symbol, format_=options.format, source_version=options.source_version)
 
 
 def _scan(options: Namespace) -> int:

@@ -22,9 +22,25 @@ def explain(code: str, *, format_: str = "text") -> int:
     return _show(*commands.explain(code, load_tables()), format_=format_)
 
 
-def mappings(symbol: str | None, *, format_: str = "text") -> int:
-    """Show the rows of *symbol*, or the list of the tables; return 1 when no row has it."""
-    return _show(*commands.mappings(symbol, load_tables()), format_=format_)
+def mappings(
+    symbol: str | None, *, format_: str = "text", source_version: str | None = None
+) -> int:
+    """Show the rows of *symbol*, or the list of the tables; return 1 when no row has it.
+
+    Args:
+        symbol: a class, a field, an option such as `trl dpo --beta`, or a bare name.
+        format_: `text` or `json`.
+        source_version: release of TRL as `trl==VERSION` or `VERSION`; None: all of them.
+
+    Raises:
+        UsageError: the release or the format is not one.
+    """
+    version = None
+    if source_version is not None:
+        from mint_migrate.cli_migrate import parse_source_version
+
+        version = parse_source_version(source_version)
+    return _show(*commands.mappings(symbol, load_tables(), version), format_=format_)
 
 
 def _show(record: Answer | Listing, status: int, *, format_: str) -> int:

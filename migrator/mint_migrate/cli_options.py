@@ -144,7 +144,15 @@ def explain(parser: Parser) -> None:
 def mappings(parser: Parser) -> None:
     """Declare the options of `mappings`."""
     parser.add_argument(
-        "symbol", metavar="SYMBOL", nargs="?", help="such as `trl.SFTConfig.packing` or `packing`"
+        "symbol",
+        metavar="SYMBOL",
+        nargs="?",
+        help='such as trl.SFTConfig.packing, packing or "trl dpo --beta"',
+    )
+    parser.add_argument(
+        "--source-version",
+        metavar="trl==X.Y.Z",
+        help="tell what holds in that release (default: in all of them)",
     )
     _format(parser)
 

@@ -44,7 +44,7 @@ FROZEN = {
     ],
     "ask": ["--format", "--help", "-h", "QUESTION?..."],
     "explain": ["--format", "--help", "-h", "CODE"],
-    "mappings": ["--format", "--help", "-h", "SYMBOL?"],
+    "mappings": ["--format", "--help", "--source-version", "-h", "SYMBOL?"],
     "scan": ["--format", "--help", "-h", "PATHS?..."],
     "todo": ["--format", "--help", "-h", "PATHS?..."],
     "undo": ["--force", "--help", "-h", "PATH?"],

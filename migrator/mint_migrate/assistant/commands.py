@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mint_migrate.assistant import symbols
 from mint_migrate.assistant.answer import answer
 from mint_migrate.assistant.answer import explain as explain_code
-from mint_migrate.assistant.entries import row_entry
+from mint_migrate.assistant.entries import at, row_entry
 from mint_migrate.assistant.records import Answer, Group, Listing, Near
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.tables.lookup import Tables
@@ -26,33 +26,31 @@ def explain(code: str, tables: Tables) -> tuple[Answer, int]:
     return found, int(not found.found)
 
 
-def mappings(symbol: str | None, tables: Tables) -> tuple[Answer | Listing, int]:
+def mappings(
+    symbol: str | None, tables: Tables, version: str | None = None
+) -> tuple[Answer | Listing, int]:
     """Return the rows of *symbol*, the entry of a single row, or the list of all tables.
 
-    *symbol* may be a class, a field of one, or a bare name; 1 where no row has it.
+    *symbol* is what `symbols.named` takes; 1 where no row has it, or not in that release.
+
+    Args:
+        version: release of TRL; without it, rows of all releases, the newest of each name.
     """
     if not symbol:
         return Listing(symbol="", groups=_groups(tables)), 0
-    name = tables.canonical(symbol)
-    rows = _newest(tables.rows_for(name), tables)
-    if len(rows) <= 1:
-        rows = [
-            row for each in symbols.rows_named(symbol, tables) for row in _rows_below(each, tables)
-        ]
-    if not rows:
+    found = symbols.named(symbol, tables, version)
+    if found is None:
         near = symbols.nearest_symbols(symbol, tables)
         titles = {name: (row.to if (row := tables.row(name)) else "") for name in near}
         return Listing(
             symbol=symbol, nearest=tuple(Near(id=n, title=t) for n, t in titles.items())
         ), 1
-    if len(rows) == 1:
-        return Answer(question=symbol, entries=(row_entry(rows[0].id, tables),)), 0
-    return Listing(symbol=symbol, rows=tuple(rows)), 0
-
-
-def _rows_below(name: str, tables: Tables) -> list[Row]:
-    """Return the row *name* and, for a class, those of its fields."""
-    return _newest(tables.rows_for(name), tables)
+    rows = [row for name in found.ids if (row := tables.row(name, at(name, tables, version)))]
+    if len(found.ids) == 1:
+        entry = row_entry(found.ids[0], tables, version=version, via=found.via)
+        return Answer(question=symbol, entries=(entry,)), int(not rows)
+    bases = tables.bases_in(tables.canonical(symbol), version)
+    return Listing(symbol=symbol, rows=tuple(rows), bases=bases), int(not rows)
 
 
 def _newest(rows: Iterable[Row], tables: Tables) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mint_migrate.assistant.records import Entry, Near
+from mint_migrate.model.plan import Fidelity
 from mint_migrate.tables.concepts import Concept
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
@@ -32,35 +33,81 @@ def concept_entry(concept: Concept, tables: Tables) -> Entry:
     )
 
 
-def row_entry(name: str, tables: Tables) -> Entry:
-    """Return the entry of the row *name*, of all its releases."""
+def at(name: str, tables: Tables, version: str | None) -> str | None:
+    """Return the release in which the row *name* is looked up for a script of TRL *version*.
+
+    Rows of transformers follow the release of the time; those of other packages are the newest.
+    """
+    package = name.partition(".")[0]
+    if version is None or package not in ("trl", "transformers"):
+        return None
+    return version if package == "trl" else tables.transformers_of(version)
+
+
+def row_entry(name: str, tables: Tables, *, version: str | None = None, via: str = "") -> Entry:
+    """Return the entry of the row *name*, of all its releases.
+
+    Args:
+        name: id of a row.
+        tables: the mapping tables.
+        version: release of TRL whose outcome and default are told; None: the newest one.
+        via: how another name led to the row, as a sentence.
+    """
     rows = [row for row in tables.rows_for(name) if row.id == name]
-    newest = tables.row(name) or rows[-1]
-    text = [("Outcome", _outcome(newest))]
-    text += [("Releases", f"{releases(row)}: `{row.to}`") for row in rows if len(rows) > 1]
-    if len(rows) == 1 and (newest.since or newest.until):
-        text.append(("Releases", releases(newest)))
-    if newest.defaults:
-        shown = (f"`{value}` from {release}" for release, value in newest.defaults)
-        text.append(("Default", ", ".join(shown)))
-    if newest.unit:
-        text.append(("Unit", newest.unit))
-    if newest.note:
-        text.append(("", newest.note))
+    release = at(name, tables, version)
+    in_release = tables.row(name, release)
+    shown = in_release or tables.row(name) or rows[-1]
+    text = [("", via)] if via else []
+    if release is not None and in_release is None:
+        package = name.partition(".")[0]
+        text.append((f"In {package} {release}", "there is no such name"))
+    text += [("Outcome", _outcome(shown, tables)), *_history(rows, shown, release)]
+    if shown.unit:
+        text.append(("Unit", shown.unit))
+    if shown.note:
+        text.append(("", shown.note))
+    text += _of_the_class(name, shown, tables)
     see: tuple[Near, ...] = ()
-    if newest.code is not None:
-        see = (Near(id=newest.code, title=tables.rule(newest.code).title),)
+    if shown.code is not None:
+        see = (Near(id=shown.code, title=tables.rule(shown.code).title),)
     return Entry(
         kind="row",
         id=name,
         title=f"`{name}`",
         framework=name.partition(".")[0],
-        mint=newest.to,
+        mint=shown.to,
         text=tuple(text),
-        pitfalls=(newest.pitfall,) if newest.pitfall else (),
+        pitfalls=(shown.pitfall,) if shown.pitfall else (),
         sources=tuple(dict.fromkeys(row.source for row in rows)),
         see=see,
     )
+
+
+def _history(rows: list[Row], shown: Row, release: str | None) -> list[tuple[str, str]]:
+    """Return when the name exists, and its defaults, all of them or that of *release*."""
+    text = [("Releases", f"{releases(row)}: `{row.to}`") for row in rows if len(rows) > 1]
+    if len(rows) == 1 and (shown.since or shown.until):
+        text.append(("Releases", releases(shown)))
+    if release is not None and shown.exists_in(release):
+        default = shown.default_in(release)
+        if default is not None:
+            text.append(("Default", f"`{default}` in {release}"))
+    elif any(row.defaults for row in rows):
+        defaults = (f"`{value}` from {since}" for row in rows for since, value in row.defaults)
+        text.append(("Default", ", ".join(defaults)))
+    return text
+
+
+def _of_the_class(name: str, shown: Row, tables: Tables) -> list[tuple[str, str]]:
+    """Say that the class of a field is left to a person, where the field alone would not be."""
+    owner = name.rpartition(".")[0]
+    above = tables.row(owner) if "." in owner else None
+    if above is None or above.id != owner or above.fidelity is not Fidelity.MANUAL:
+        return []
+    if shown.fidelity is Fidelity.MANUAL or above.transform != "stop":
+        return []
+    sentence = f"`{owner}` is left to a person ({above.code}), and with it what it is given."
+    return [("The class", sentence)]
 
 
 def rule_entry(code: str, tables: Tables) -> Entry:
@@ -100,9 +147,12 @@ def releases(row: Row) -> str:
     return f"before {row.until}" if row.until else "all"
 
 
-def _outcome(row: Row) -> str:
+def _outcome(row: Row, tables: Tables) -> str:
     code = f" ({row.code})" if row.code else ""
+    if row.fidelity is Fidelity.EXACT:
+        is_other = row.code is not None and tables.rule(row.code).fidelity is not Fidelity.EXACT
+        return f"exact; where it cannot be, {row.code}" if is_other else f"exact{code}"
     neutral = ""
-    if row.neutral and row.fidelity != "exact":
+    if row.neutral:
         neutral = "; exact where it is " + " or ".join(f"`{value}`" for value in row.neutral)
     return f"{row.fidelity}{code}{neutral}"

@@ -104,4 +104,6 @@ class Listing:
     """Empty: all tables."""
     groups: tuple[Group, ...] = ()
     rows: tuple[Row, ...] = ()
+    bases: tuple[str, ...] = ()
+    """Classes whose rows hold as well, where the symbol is a class."""
     nearest: tuple[Near, ...] = ()

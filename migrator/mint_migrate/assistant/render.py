@@ -119,6 +119,8 @@ def _show_listing(console: Console, listing: Listing) -> None:
         console.print(
             Text(f"{len(listing.rows)} rows; mint-migrate mappings NAME tells one of them")
         )
+        if listing.bases:
+            console.print(Text(f"Inherits the rows of {', '.join(listing.bases)}"))
     else:
         console.print(Text(f"No row of the tables has the name {listing.symbol}."))
         _nearest(console, listing.nearest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 
 from mint_migrate.tables.concepts import Concept
 from mint_migrate.tables.lookup import Tables
@@ -11,6 +12,46 @@ from mint_migrate.tables.lookup import Tables
 CODE = re.compile(r"\bMM\d{3,4}\b", re.IGNORECASE)
 PLACES = ("trl.SFTConfig", "transformers.TrainingArguments", "peft.LoraConfig", "trl.SFTTrainer")
 """Owners whose rows come first where several have a row of the same name."""
+_OPTION = re.compile(r"^trl\s+(?P<command>[\w-]+)\s+(?P<flag>-{0,2}[\w-]+)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """The rows that a symbol names."""
+
+    ids: tuple[str, ...]
+    """A class first, then what stands below it."""
+    via: str = ""
+    """How a row of another name answers, as a sentence: by inheritance, or as an option."""
+
+
+def named(symbol: str, tables: Tables, version: str | None = None) -> Named | None:
+    """Return the rows that *symbol* names, None where there are none.
+
+    *symbol* is a class, a field or method of one, also one that it inherits; an option of TRL's
+    command line such as `trl dpo --beta`; or a bare name, which names all rows that end with it.
+
+    Args:
+        version: release of TRL, which decides from which class a name is inherited.
+    """
+    option = _OPTION.match(symbol.strip())
+    if option is not None:
+        row = tables.flag_row(option["command"], option["flag"], version)
+        via = f"The option `--{option['flag'].lstrip('-')}` of `trl {option['command']}`."
+        return Named(ids=(row.id,), via=via) if row is not None else None
+    name = tables.canonical(symbol)
+    below = dict.fromkeys(row.id for row in tables.rows_for(name))
+    if below:
+        return Named(ids=tuple(sorted(below)))
+    owner, _, last = name.rpartition(".")
+    if tables.bases_in(owner, version):
+        row = tables.config_row(owner, last, version) or tables.attribute_row(owner, last, version)
+        if row is not None:
+            return Named(ids=(row.id,), via=f"`{owner}` inherits it.")
+    ids = [
+        row.id for each in rows_named(symbol, tables) for row in tables.rows_for(each)
+    ]  # a bare class name brings its fields along
+    return Named(ids=tuple(dict.fromkeys(ids))) if ids else None
 
 
 def rows_named(symbol: str, tables: Tables) -> list[str]:
@@ -42,14 +83,29 @@ def concepts_named(symbol: str, tables: Tables) -> list[Concept]:
 
 
 def nearest_symbols(symbol: str, tables: Tables, limit: int = 5) -> list[str]:
-    """Return row ids whose last part is spelled like that of *symbol*."""
+    """Return row ids whose last part is spelled like that of *symbol*, of the same class first."""
+    owner, _, last = tables.canonical(symbol).rpartition(".")
     by_last: dict[str, list[str]] = {}
+    own: dict[str, list[str]] = {}
+    owners = {owner, *_ancestors(owner, tables)} - {""}
     for row in tables:
-        by_last.setdefault(row.id.rpartition(".")[2].lower(), []).append(row.id)
-    last = symbol.rpartition(".")[2].lower()
-    close = difflib.get_close_matches(last, by_last, n=limit, cutoff=0.7)
-    names = [name for each in close for name in sorted(set(by_last[each]), key=_place)]
-    return list(dict.fromkeys(names))[:limit]
+        place, _, name = row.id.rpartition(".")
+        by_last.setdefault(name.lower(), []).append(row.id)
+        if place in owners:
+            own.setdefault(name.lower(), []).append(row.id)
+    found = [
+        name
+        for table in (own, by_last)
+        for each in difflib.get_close_matches(last.lower(), table, n=limit, cutoff=0.7)
+        for name in sorted(set(table[each]), key=_place)
+    ]
+    return list(dict.fromkeys(found))[:limit]
+
+
+def _ancestors(owner: str, tables: Tables) -> set[str]:
+    """Return every recorded base of a class, and theirs."""
+    bases = tables.bases_in(owner)
+    return set(bases).union(*(_ancestors(base, tables) for base in bases))
 
 
 def nearest_codes(code: str, tables: Tables, limit: int = 3) -> list[str]:

@@ -65,9 +65,11 @@ def test_all_tables_are_listed_with_the_number_of_their_names(tables):
 def test_a_class_gets_all_its_rows(tables):
     record, status = commands.mappings("trl.SFTConfig", tables)
     assert status == 0
-    assert [row.id for row in record.rows] == list(
-        dict.fromkeys(row.id for row in tables.rows_for("trl.SFTConfig"))
-    )
+    ids = dict.fromkeys(row.id for row in tables.rows_for("trl.SFTConfig"))
+    assert [row.id for row in record.rows] == sorted(ids)
+    assert record.rows[0].id == "trl.SFTConfig"
+    assert record.bases == ("transformers.TrainingArguments",)
+    assert "Inherits the rows of transformers.TrainingArguments" in as_text(record)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,90 @@ def test_an_unknown_name_gets_names_spelled_alike(tables):
     assert "transformers.TrainingArguments.gradient_accumulation_steps" in [
         near.id for near in record.nearest
     ]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "wanted", "via"),
+    [
+        ("trl.GMPOConfig.beta", "trl.GRPOConfig.beta", "`trl.GMPOConfig` inherits it."),
+        (
+            "trl.DPOConfig.seed",
+            "transformers.TrainingArguments.seed",
+            "`trl.DPOConfig` inherits it.",
+        ),
+        ("trl.KTOTrainer.train", "trl.SFTTrainer.train", "`trl.KTOTrainer` inherits it."),
+        ("trl dpo --beta", "trl.DPOConfig.beta", "The option `--beta` of `trl dpo`."),
+        (
+            "trl sft max-length",
+            "trl.SFTConfig.max_length",
+            "The option `--max-length` of `trl sft`.",
+        ),
+    ],
+)
+def test_an_inherited_name_and_an_option_lead_to_the_row_that_decides_them(
+    symbol, wanted, via, tables
+):
+    record, status = commands.mappings(symbol, tables)
+    assert status == 0
+    assert [entry.id for entry in record.entries] == [wanted]
+    assert via in as_text(record, width=200)
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "words"),
+    [
+        ("0.15.2", 0, ["`0.04` in 0.15.2"]),
+        ("1.16.0", 0, ["`0.0` in 1.16.0"]),
+        (None, 0, ["`0.04` from 0.14.0, `0.0` from 0.19.0", "from 0.14.0"]),
+        ("0.9.6", 1, ["In trl 0.9.6: there is no such name"]),
+    ],
+)
+def test_a_release_decides_which_default_is_told(version, status, words, tables):
+    record, found = commands.mappings("trl.GRPOConfig.beta", tables, version)
+    assert found == status
+    assert [word for word in words if word not in as_text(record, width=200)] == []
+
+
+def test_a_class_shows_only_the_names_of_the_release(tables):
+    record, status = commands.mappings("trl.GRPOConfig", tables, "0.14.0")
+    names = {row.id.rpartition(".")[2] for row in record.rows}
+    assert status == 0
+    assert "beta" in names
+    assert "epsilon" not in names
+    assert commands.mappings("trl.GRPOConfig", tables, "0.9.6")[1] == 1
+
+
+def test_an_inherited_row_of_transformers_follows_the_release_of_the_time(tables):
+    record, status = commands.mappings("trl.DPOConfig.warmup_ratio", tables, "0.9.6")
+    assert status == 0
+    assert "Default: `0.0` in 4." in as_text(record, width=200)
+
+
+def test_a_field_of_a_class_that_is_left_to_a_person_says_so(tables):
+    shown = as_text(commands.mappings("trl.CPOConfig.simpo_gamma", tables)[0], width=200)
+    left = tables.row("trl.CPOConfig").transform == "stop"
+    assert ("is left to a person" in shown) is left
+    sft = as_text(commands.mappings("trl.SFTConfig.max_length", tables)[0], width=200)
+    assert "is left to a person" not in sft
+
+
+@pytest.mark.parametrize(
+    ("symbol", "first"),
+    [
+        ("trl.GRPOConfig.betta", "trl.GRPOConfig.beta"),
+        ("trl.GMPOConfig.epsilon_hi", "trl.GRPOConfig.epsilon_high"),
+        ("trl.GRPOConfg", "trl.GRPOConfig"),
+    ],
+)
+def test_the_nearest_names_are_first_those_of_the_same_class(symbol, first, tables):
+    record, status = commands.mappings(symbol, tables)
+    assert status == 1
+    assert record.nearest[0].id == first
+
+
+def test_an_option_that_no_class_of_the_command_has_is_not_found(tables):
+    assert commands.mappings("trl dpo --num-generations", tables)[1] == 1
+    assert commands.mappings("trl nothing --beta", tables)[1] == 1
 
 
 @pytest.mark.parametrize("question", ["verl", "how do I do DPO", "max_seq_length", "keras", ""])
