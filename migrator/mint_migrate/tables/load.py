@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,7 +127,7 @@ def load_folder(folder: Path) -> Loaded:
     reader = _Reader(folder)
     loaded = Loaded()
     for path in sorted(folder.rglob("*.yaml")):
-        _READERS.get(path.name, _read_rows)(reader, path, loaded)
+        _reader_for(path.name)(reader, path, loaded)
     _check_names(reader, loaded)
     if reader.faults:
         raise TableError(reader.faults)
@@ -227,9 +228,15 @@ _READERS = {
     "concepts.yaml": _read_concepts,
     "mint.yaml": _read_target,
     "rules.yaml": _read_rules,
-    "sft_semantics.yaml": _read_facts,
 }
-"""Files that are not tables of rows, by name. Every other YAML file is one."""
+"""Files that are neither tables of rows nor of facts, by name."""
+
+
+def _reader_for(name: str) -> Callable[[_Reader, Path, Loaded], None]:
+    """Return what reads a file: `*_semantics.yaml` holds facts, most others rows."""
+    if name.endswith("_semantics.yaml"):
+        return _read_facts
+    return _READERS.get(name, _read_rows)
 
 
 def _check_names(reader: _Reader, loaded: Loaded) -> None:
