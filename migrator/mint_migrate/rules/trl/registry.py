@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from mint_migrate.rules.trl.dpo.kind import DPO
 from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.kto.kind import KTO
 from mint_migrate.rules.trl.sft.kind import SFT
 
-KINDS: dict[str, TrainerKind] = {kind.trainer: kind for kind in (DPO, SFT)}
+_ALL = (
+    DPO,
+    KTO,
+    SFT,
+)
+KINDS: dict[str, TrainerKind] = {kind.trainer: kind for kind in _ALL}
 """By canonical name of the trainer."""

@@ -6,7 +6,7 @@ import ast
 
 from mint_migrate.model.facts import Argument, Call, Value
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.trl.model import ModelPlan, finish_model, plan_model, positional_argument
+from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.state import TrainerPlan
 
 BASE, OTHER, NONE = "base", "other", "none"

@@ -1,0 +1,1 @@
+"""What the trainings on preferences share: rows with a label, and pairs of answers."""
