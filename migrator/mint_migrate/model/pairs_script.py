@@ -40,7 +40,9 @@ class RowsScript:
     always_ends: bool = False
     """Begin and end tokens are added whether they are there or not."""
     cut: str = "own"
-    """What decides whether a pair is too long: own (each answer) | longer (the longer one)."""
+    """How a pair that is too long is cut: own (each answer by itself) | longer (both answers, where
+    the longer one is too long) | prompt_first (the prompt too, before that).
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +92,7 @@ class CpoScript(PreferenceScript):
     """Log-probabilities are transformed as AlphaPO does."""
     smooths: bool = False
     """Labels are smoothed."""
+    loss_words: str = "CPO"
+    """What the loss is called in a sentence: `SimPO`."""
+    formula: str = ""
+    """The loss of one pair, as a line of a docstring."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from mint_migrate.rules.trl.cpo.kind import CPO
 from mint_migrate.rules.trl.dpo.kind import DPO
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.kto.kind import KTO
+from mint_migrate.rules.trl.orpo.kind import ORPO
 from mint_migrate.rules.trl.sft.kind import SFT
 
 _ALL = (
+    CPO,
     DPO,
     KTO,
+    ORPO,
     SFT,
 )
 KINDS: dict[str, TrainerKind] = {kind.trainer: kind for kind in _ALL}

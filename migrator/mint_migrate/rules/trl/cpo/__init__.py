@@ -1,0 +1,1 @@
+"""Contrastive and simple preference optimization: `CPOTrainer`."""
