@@ -278,25 +278,32 @@ def _todo_for(config: ConfigPlan, found: Found) -> None:
     )
 
 
-def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
+def plan_batch(
+    config: ConfigPlan, micro_batches: bool, *, unit: str = "rows", times: tuple[str, ...] = ()
+) -> None:
     """Join batch size, accumulation and processes into `batch_size`, rows per optimizer step.
 
     Args:
         config: the configuration.
         micro_batches: the loop looks at micro-batches, so that their size and number are needed.
+        unit: what the batch size counts.
+        times: fields of the namespace that it is multiplied with besides.
     """
     ledger = config.ledger
     processes = ledger.options.num_processes
     per_device = config.text(JOINED[0]) or config.default(JOINED[0]) or "8"
-    accumulation = config.text(JOINED[1])
+    accumulation = config.text(JOINED[1]) or config.default(JOINED[1])
     factors = [factor(per_device)]
     words = ["per_device_train_batch_size"]
-    if accumulation is not None:
+    if accumulation is not None and (config.has(JOINED[1]) or accumulation != "1"):
         factors.append(factor(accumulation))
         words.append("gradient_accumulation_steps")
+    count = " * ".join([*factors[1:], *([str(processes)] if processes != 1 else [])])
     if processes != 1:
         factors.append(str(processes))
         words.append("processes")
+    factors += [factor(config.fields[name].text) for name in times]
+    words += times
     tail = ", one process" if processes == 1 else ""
     comment = f"# {' * '.join(words)}{tail}"
     like = next((name for name in JOINED if config.has(name)), None)
@@ -304,23 +311,31 @@ def plan_batch(config: ConfigPlan, micro_batches: bool) -> None:
     own = f"  {given.trailing}" if given is not None and given.trailing else ""
     config.put("batch_size", " * ".join(factors), like=like, trailing=comment + own)
     for name in JOINED:
-        config.exact(name, "config.batch_size", f"{' * '.join(words)} = rows per optimizer step")
+        config.exact(name, "config.batch_size", f"{' * '.join(words)} = {unit} per optimizer step")
     if micro_batches:
         config.put("micro_batch_size", per_device)
-        count = " * ".join(factors[1:])
         config.put("gradient_accumulation_steps", count or "1")
-    if processes != 1:
-        ledger.notices.append(
-            f"batch_size is {' * '.join(factors)}: {processes} processes, as given with "
-            "--num-processes; "
-            "MM223: an incomplete last batch is not filled up with rows from the start, as "
-            "several processes do"
-        )
-    else:
-        ledger.notices.append(
-            f"batch_size is {' * '.join(factors)} ({' * '.join(words)}), counting one process; "
+    _say_batch(config, factors, words, unit)
+
+
+def _say_batch(config: ConfigPlan, factors: list[str], words: list[str], unit: str) -> None:
+    """Say in the report what a step is made of."""
+    processes = config.ledger.options.num_processes
+    product = " * ".join(factors)
+    if processes == 1:
+        config.ledger.notices.append(
+            f"batch_size is {product} ({' * '.join(words)}), counting one process; "
             "pass --num-processes N if the launcher started more"
         )
+        return
+    filled = (
+        "; MM223: an incomplete last batch is not filled up with rows from the start, as several "
+        "processes do"
+    )
+    config.ledger.notices.append(
+        f"batch_size is {product}: {processes} processes, as given with --num-processes"
+        + (filled if unit == "rows" else "")
+    )
 
 
 def factor(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mint_migrate.rules.trl.cpo.kind import CPO
 from mint_migrate.rules.trl.dpo.kind import DPO
+from mint_migrate.rules.trl.grpo.kind import GRPO
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.kto.kind import KTO
 from mint_migrate.rules.trl.orpo.kind import ORPO
@@ -12,6 +13,7 @@ from mint_migrate.rules.trl.sft.kind import SFT
 _ALL = (
     CPO,
     DPO,
+    GRPO,
     KTO,
     ORPO,
     SFT,

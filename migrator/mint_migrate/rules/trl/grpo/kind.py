@@ -1,0 +1,169 @@
+"""`GRPOTrainer(...)` and its `.train()` become a loop of samples, rewards and a policy loss."""
+
+from __future__ import annotations
+
+from mint_migrate.model.facts import Argument
+from mint_migrate.model.grpo_script import GrpoScript
+from mint_migrate.model.script import LoopScript
+from mint_migrate.rules.trl.config import ConfigPlan, plan_plain_fields
+from mint_migrate.rules.trl.grpo.loss import (
+    LOSS_FIELDS,
+    averages_micro_batches,
+    loss_kind,
+    plan_loss,
+    plan_scale,
+)
+from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.learning_rate import scale_learning_rate
+from mint_migrate.rules.trl.loop import plan_loop
+from mint_migrate.rules.trl.optimizer import plan_optimizer
+from mint_migrate.rules.trl.rollouts.rewards import (
+    decide_rewards,
+    handed_rewards,
+    plan_rewards,
+    say_logged,
+)
+from mint_migrate.rules.trl.rollouts.rounds import ROUND_FIELDS, plan_rounds
+from mint_migrate.rules.trl.rollouts.sampling import (
+    SAMPLING_FIELDS,
+    plan_prompt,
+    plan_sampling,
+    uses_temperature_one,
+)
+from mint_migrate.rules.trl.schedule import plan_schedule
+from mint_migrate.rules.trl.state import TrainerPlan
+
+DECIDED = (
+    ROUND_FIELDS
+    | SAMPLING_FIELDS
+    | LOSS_FIELDS
+    | {"shuffle_dataset", "reward_weights", "remove_unused_columns", "num_generations_eval"}
+)
+ROLES = {
+    "tokenize": ("tokenize_prompt", "prompt_tokens"),
+    "prompt_order": ("prompt_order", "order_of_prompts"),
+    "sample": ("sample_completions", "sample_groups"),
+    "compute_logprobs": ("compute_logprobs", "logprobs_of_samples"),
+    "score": ("score", "score_completions"),
+    "total_rewards": ("total_rewards", "sum_rewards"),
+    "advantages": ("group_advantages", "advantages_of_groups"),
+    "reward_metrics": ("reward_metrics", "figures_of_rewards"),
+    "shares": ("token_shares", "shares_of_tokens"),
+    "policy_loss": ("policy_loss", "grpo_loss"),
+}
+"""Names of the functions that only a loop with samples has."""
+
+
+def plan_grpo(plan: TrainerPlan) -> GrpoScript:
+    """Decide the options of group relative policy optimization.
+
+    Raises:
+        Blocked: the loop depends on something that cannot be seen, or has no counterpart.
+    """
+    ledger, config = plan.ledger, plan.config
+    facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
+    plan_plain_fields(config, plan.read_elsewhere)
+    scale_learning_rate(plan)
+    config.need("output_dir", plan.default_output("GRPO"))
+    config.need("learning_rate")
+    kind = loss_kind(config, facts)
+    rounds = plan_rounds(
+        config,
+        facts,
+        "num_generations",
+        averages_micro_batches=averages_micro_batches(config, kind),
+    )
+    sampling = plan_sampling(config, facts)
+    loss = plan_loss(config, facts, kind, rounds)
+    rewards = plan_rewards(plan, facts)
+    say_logged(plan, rewards)
+    masks_truncated = _masks_truncated(config)
+    scale, aggregation = plan_scale(config), _aggregation(config)
+    eval_group = _eval_group(config)
+    plan_optimizer(config)
+    loop = plan_loop(plan, plan_schedule(config))
+    return GrpoScript(
+        **loop,
+        handed=(("reward_funcs", handed_rewards(plan)),),
+        rounds=rounds,
+        prompt=plan_prompt(config, facts),
+        rewards=rewards,
+        sampling=sampling,
+        eval_group=eval_group,
+        old_logprobs="sampler" if uses_temperature_one(config) else "computed",
+        reference=bool(loss.beta),
+        masked=masks_truncated,
+        masks_truncated=masks_truncated,
+        loss=loss,
+        scale=scale,
+        aggregation=aggregation,
+    )
+
+
+def _masks_truncated(config: ConfigPlan) -> bool:
+    name = "mask_truncated_completions"
+    if not config.has(name):
+        return False
+    value = bool(config.literal(name))
+    config.exact(name, "the mask of a sample" if value else "nothing to do")
+    return value
+
+
+def _aggregation(config: ConfigPlan) -> str:
+    name = "multi_objective_aggregation"
+    if not config.has(name):
+        return "sum_then_normalize"
+    value = str(config.literal(name))
+    config.exact(name, "group_advantages()")
+    return value
+
+
+def _eval_group(config: ConfigPlan) -> str:
+    name = "num_generations_eval"
+    if not config.has(name) or config.text(name) == "None":
+        config.exact(name, "evaluate()")
+        return "config.num_generations"
+    config.keep(name)
+    return f"config.{name}"
+
+
+def _decide(plan: TrainerPlan, name: str, argument: Argument) -> bool:
+    if name != "reward_funcs":
+        return False
+    decide_rewards(plan, argument)
+    return True
+
+
+def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
+    assert isinstance(script, GrpoScript)
+    needed = {"import torch"}
+    if script.rounds.order == "epochs":
+        needed.add("import itertools")
+    if script.rewards.may_wait:
+        needed |= {"import asyncio", "import inspect"}
+    return frozenset(needed)
+
+
+GRPO = TrainerKind(
+    trainer="trl.GRPOTrainer",
+    config="trl.GRPOConfig",
+    short="grpo",
+    headline="Group relative policy optimization",
+    positional=lambda version: (
+        "model",
+        "reward_funcs",
+        "args",
+        "train_dataset",
+        "eval_dataset",
+        "processing_class",
+        "reward_processing_classes",
+        "callbacks",
+        "optimizers",
+    ),
+    other_configs=frozenset(),
+    decided=DECIDED,
+    roles=ROLES,
+    plan=plan_grpo,
+    decide=_decide,
+    imports=_imports,
+)

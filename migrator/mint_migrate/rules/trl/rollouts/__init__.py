@@ -1,0 +1,1 @@
+"""Rules that every trainer that samples shares: rounds, samples, rewards."""

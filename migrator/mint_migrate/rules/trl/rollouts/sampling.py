@@ -1,0 +1,146 @@
+"""Rule: the options of sampling become `SamplingParams`, and prompts become tokens."""
+
+from __future__ import annotations
+
+from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.rollouts_script import PromptScript
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.trl.config import ConfigPlan
+
+Facts = dict[str, str | bool | int | None]
+
+SAMPLING_FIELDS = frozenset(
+    {
+        "max_completion_length",
+        "max_prompt_length",
+        "temperature",
+        "top_p",
+        "top_k",
+        "chat_template_kwargs",
+        "generation_kwargs",
+    }
+)
+"""Fields of every configuration that samples, decided here."""
+
+
+def plan_sampling(config: ConfigPlan, facts: Facts) -> tuple[tuple[str, str], ...]:
+    """Decide the arguments of `SamplingParams`.
+
+    Raises:
+        Blocked: samples would be drawn from another distribution.
+    """
+    if config.has("max_completion_length"):
+        if config.text("max_completion_length") == "None":
+            raise Blocked(
+                "MM292",
+                "`max_completion_length=None` has no limit; give one",
+                config.arguments["max_completion_length"].found,
+            )
+        config.put("max_completion_length", config.text("max_completion_length") or "")
+        config.exact("max_completion_length", "SamplingParams(max_tokens=...)")
+    config.need("max_completion_length")
+    config.need("temperature", config.text("temperature"))
+    if config.has("temperature") and "temperature" in config.defaults:
+        config.defaults.remove("temperature")
+    _temperature(config, facts)
+    options = [
+        ("max_tokens", "config.max_completion_length"),
+        ("temperature", "config.temperature"),
+    ]
+    if config.has("top_p") and config.text("top_p") not in {"1.0", "1", "None"}:
+        config.put("top_p", config.text("top_p") or "")
+        options.append(("top_p", "config.top_p"))
+    config.exact("top_p", "SamplingParams(top_p=...)")
+    options += _top_k(config, facts)
+    _generation_kwargs(config)
+    _say_end(config, facts)
+    return tuple(options)
+
+
+def uses_temperature_one(config: ConfigPlan) -> bool:
+    """Say whether samples are drawn at temperature 1, as far as the script shows it."""
+    return not config.is_dynamic("temperature") and config.literal("temperature") in {1, 1.0}
+
+
+def _temperature(config: ConfigPlan, facts: Facts) -> None:
+    if uses_temperature_one(config) or not facts["grpo_trains_at_temperature"]:
+        config.exact("temperature", "SamplingParams(temperature=...)")
+        return
+    note = (
+        "samples are drawn at this temperature, and the log-probabilities of the loss are those "
+        "of temperature 1, where the original divided the logits by it"
+    )
+    if config.has("temperature"):
+        config.decide(
+            "temperature", Fidelity.APPROXIMATE, "MM246", "SamplingParams(temperature=...)", note
+        )
+        config.ledger.differ(config.arguments["temperature"].found, "MM246", note, config.place)
+    else:
+        config.ledger.notices.append(f"MM246: the default temperature of this release: {note}")
+
+
+def _top_k(config: ConfigPlan, facts: Facts) -> list[tuple[str, str]]:
+    """Return the argument, if there is one; what switches it off in TRL is -1 here."""
+    name = "top_k"
+    text = config.text(name)
+    if text is None:
+        default = config.default(name) or str(facts["grpo_top_k"])
+        if default in {"None", "0"}:
+            return []
+        config.put(name, default)
+        config.defaults.append(name)
+        return [(name, "config.top_k")]
+    config.exact(name, "SamplingParams(top_k=...)")
+    if config.is_dynamic(name):
+        config.put(name, text)
+        return [(name, "config.top_k or -1")]
+    if config.literal(name) in {None, 0, -1}:
+        return []
+    config.put(name, text)
+    return [(name, "config.top_k")]
+
+
+def _generation_kwargs(config: ConfigPlan) -> None:
+    name = "generation_kwargs"
+    if config.has(name) and config.text(name) not in {"None", "{}"}:
+        raise Blocked(
+            "MM247",
+            "`generation_kwargs` reach the original's sampler; give temperature, top_p, top_k and "
+            "max_completion_length as options instead",
+            config.arguments[name].found,
+        )
+    config.exact(name, "nothing to do")
+
+
+def _say_end(config: ConfigPlan, facts: Facts) -> None:
+    if facts["grpo_end_tokens"] == "model":
+        config.ledger.notices.append(
+            "MM256: a completion ends at the tokenizer's end token; if the model's generation "
+            "configuration names others, add their ids to `stop`"
+        )
+
+
+def plan_prompt(config: ConfigPlan, facts: Facts) -> PromptScript:
+    """Decide how prompts are tokenized."""
+    cut = ""
+    if config.row("max_prompt_length") is not None:
+        text = config.text("max_prompt_length")
+        config.need("max_prompt_length", text)
+        if text is not None and "max_prompt_length" in config.defaults:
+            config.defaults.remove("max_prompt_length")
+        if "max_prompt_length" in config.fields:
+            cut = "[-config.max_prompt_length :]"
+    config.exact("max_prompt_length", "tokenize_prompt()" if cut else "no truncation")
+    options: tuple[str, ...] = ()
+    name = "chat_template_kwargs"
+    if config.has(name) and config.text(name) not in {"None", "{}"}:
+        config.put(name, config.text(name) or "")
+        options = (f"**config.{name}",)
+    config.exact(name, "apply_chat_template(...)")
+    has_special_tokens = facts["grpo_plain_prompt"] == "with_special_tokens"
+    return PromptScript(
+        plain_options="" if has_special_tokens else ", add_special_tokens=False",
+        chat_options=options,
+        continues=facts["grpo_started_answer"] == "continued",
+        cut=cut,
+    )
