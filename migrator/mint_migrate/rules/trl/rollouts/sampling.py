@@ -59,7 +59,7 @@ def plan_sampling(config: ConfigPlan, facts: Facts) -> tuple[tuple[str, str], ..
 
 def uses_temperature_one(config: ConfigPlan) -> bool:
     """Say whether samples are drawn at temperature 1, as far as the script shows it."""
-    return not config.is_dynamic("temperature") and config.literal("temperature") in {1, 1.0}
+    return not config.is_dynamic("temperature") and config.literal("temperature") in {1}
 
 
 def _temperature(config: ConfigPlan, facts: Facts) -> None:
