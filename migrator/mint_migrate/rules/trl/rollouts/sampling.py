@@ -53,8 +53,7 @@ def plan_sampling(config: ConfigPlan, facts: Facts) -> tuple[tuple[str, str], ..
     config.exact("top_p", "SamplingParams(top_p=...)")
     options += _top_k(config, facts)
     _generation_kwargs(config)
-    _say_end(config, facts)
-    return tuple(options)
+    return tuple(options + _end_tokens(facts))
 
 
 def uses_temperature_one(config: ConfigPlan) -> bool:
@@ -112,12 +111,9 @@ def _generation_kwargs(config: ConfigPlan) -> None:
     config.exact(name, "nothing to do")
 
 
-def _say_end(config: ConfigPlan, facts: Facts) -> None:
-    if facts["grpo_end_tokens"] == "model":
-        config.ledger.notices.append(
-            "MM256: a completion ends at the tokenizer's end token; if the model's generation "
-            "configuration names others, add their ids to `stop`"
-        )
+def _end_tokens(facts: Facts) -> list[tuple[str, str]]:
+    """Return what ends a completion; unset, the server stops at all end tokens of the model."""
+    return [("stop", "[tokenizer.eos_token_id]")] if facts["grpo_end_tokens"] == "tokenizer" else []
 
 
 def plan_prompt(config: ConfigPlan, facts: Facts) -> PromptScript:
