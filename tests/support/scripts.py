@@ -28,6 +28,30 @@ trainer = SFTTrainer(
 trainer.train()
 {after}
 """
+GRPO = """
+from datasets import load_dataset
+from peft import LoraConfig
+from trl import GRPOConfig, GRPOTrainer
+
+dataset = load_dataset("acme/sums", split="train")
+
+
+def brevity(completions, **kwargs):
+    return [-float(len(text)) for text in completions]
+
+
+config = GRPOConfig({config})
+trainer = GRPOTrainer(
+    model="Qwen/Qwen3-0.6B",
+    reward_funcs={rewards},
+    args=config,
+    train_dataset=dataset,
+    peft_config=LoraConfig({lora}),
+    {trainer}
+)
+trainer.train()
+{after}
+"""
 LORA = 'r=16, lora_alpha=32, target_modules="all-linear"'
 
 
@@ -61,6 +85,24 @@ def sft(
 ) -> Migrated:
     """Migrate a small SFT script with the given arguments in their places."""
     return migrated(SFT.format(config=config, lora=lora, trainer=trainer, after=after), **options)
+
+
+def grpo(
+    config: str = "",
+    *,
+    rewards: str = "[brevity]",
+    trainer: str = "",
+    after: str = "",
+    source_version: str = "1.16.0",
+    **options: object,
+) -> Migrated:
+    """Migrate a small GRPO script; *config* adds to a round of 8 completions, 4 for each prompt."""
+    fields = 'output_dir="out", save_strategy="no", num_generations=4'
+    if "per_device_train_batch_size" not in config:
+        fields += ", per_device_train_batch_size=8"
+    fields += f", {config}" if config else ""
+    text = GRPO.format(config=fields, lora=LORA, rewards=rewards, trainer=trainer, after=after)
+    return migrated(text, source_version=source_version, **options)
 
 
 def converted(result: Migrated) -> str:
