@@ -160,6 +160,7 @@ def _migrate(options: Namespace) -> int:
             num_processes=options.num_processes,
             base_model=options.base_model,
             scale_lr=options.scale_lr,
+            ppo=options.ppo,
             strict=options.strict,
             num_jobs=options.jobs,
             output=options.output,

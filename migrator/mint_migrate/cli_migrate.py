@@ -37,6 +37,7 @@ class Arguments:
     num_processes: int = 1
     base_model: str | None = None
     scale_lr: bool = False
+    ppo: str | None = None
     strict: bool = False
     num_jobs: int | None = None
     output: str | None = None
@@ -181,6 +182,7 @@ def _job(arguments: Arguments) -> Job:
             num_processes=arguments.num_processes,
             base_model=arguments.base_model,
             scale_lr=arguments.scale_lr,
+            ppo=arguments.ppo,
             strict=arguments.strict,
         ),
     )

@@ -72,6 +72,11 @@ def migrate(parser: Parser) -> None:
     )
     parser.add_argument("--base-model", metavar="NAME", help="base model to train instead")
     _flag(parser, "--scale-lr", "scale the learning rate of a full fine-tuning for LoRA")
+    parser.add_argument(
+        "--ppo",
+        choices=("critic-free",),
+        help="convert PPO without its critic: another algorithm (default: refuse PPO)",
+    )
     _flag(parser, "--strict", "approximate items count as work for a person")
     parser.add_argument(
         "--jobs",

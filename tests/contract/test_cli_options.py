@@ -20,6 +20,7 @@ FROZEN = {
         "--in-place",
         "--jobs",
         "--num-processes",
+        "--ppo",
         "--report",
         "--scale-lr",
         "--source-version",

@@ -32,12 +32,18 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopScript:
-    """What the functions of every kind of training look at. A kind adds its own fields."""
+class TrainingScript:
+    """What every converted trainer has, whether it brings a loop or the user's code is the loop."""
 
     template: ClassVar[str]
     """File under `templates/` that renders the functions."""
     names: Names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopScript(TrainingScript):
+    """What the functions of every kind of training look at. A kind adds its own fields."""
+
     schedule: Schedule
     ref: dict[str, str]
     """Expression for each optimizer setting: `config.x` or a literal."""
@@ -110,7 +116,7 @@ class Plan:
     evidence: tuple[str, ...]
     decisions: tuple[Decision, ...]
     edits: tuple[Edit, ...] = ()
-    scripts: tuple[LoopScript, ...] = ()
+    scripts: tuple[TrainingScript, ...] = ()
     """What is trained, in the order of the script."""
     headline: str = ""
     """What the result does, for its docstring: `Supervised fine-tuning`."""

@@ -56,4 +56,6 @@ class Options:
     num_processes: int = 1
     base_model: str | None = None
     scale_lr: bool = False
+    ppo: str | None = None
+    """What becomes of PPO, whose critic MinT does not train: `critic-free`, or None to refuse it."""
     strict: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mint_migrate.model.facts import Call, Facts
 from mint_migrate.model.plan import Decision, Fidelity, Found
-from mint_migrate.model.script import Edit, LoopScript, Names, Plan
+from mint_migrate.model.script import Edit, Names, Plan, TrainingScript
 from mint_migrate.model.source import Options, Span, contains
 from mint_migrate.plan.broken import (
     break_dependents,
@@ -32,7 +32,7 @@ class _Training:
 
     kind: TrainerKind
     call: Call
-    script: LoopScript
+    script: TrainingScript
     imports: frozenset[str]
 
 
@@ -49,7 +49,8 @@ def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
         attempt = ledger.copy()
         names = _names(facts, kind, trainings)
         try:
-            script, imports = plan_trainer(attempt, kind, call, names)
+            planner = kind.whole(attempt, call) or plan_trainer
+            script, imports = planner(attempt, kind, call, names)
         except Blocked as problem:
             problems.append(problem)
             continue

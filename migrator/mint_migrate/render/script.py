@@ -7,11 +7,11 @@ from functools import cache
 
 import jinja2
 
-from mint_migrate.model.script import LoopScript
+from mint_migrate.model.script import TrainingScript
 from mint_migrate.resources import data_dir
 
 
-def render_functions(script: LoopScript) -> str:
+def render_functions(script: TrainingScript) -> str:
     """Return the functions of a script, laid out by the templates alone."""
     templates = ["_partials/sampled_model.py.j2"] if script.samples else []
     templates.append(script.template)

@@ -51,4 +51,6 @@ def _imports_of(ledger: Ledger, binding: Binding) -> frozenset[str]:
     assert isinstance(node, ast.Import)
     return frozenset(
         f"import {item.name.split('.', 1)[0]}" for item in node.names if item.asname is None
-    ) | frozenset(f"import {item.name}" for item in node.names if item.asname == item.name)
+    ) | frozenset(
+        f"import {item.name} as {item.asname}" for item in node.names if item.asname is not None
+    )

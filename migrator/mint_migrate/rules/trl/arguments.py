@@ -32,7 +32,7 @@ def bind_arguments(ledger: Ledger, kind: TrainerKind, trainer: Call) -> dict[str
             if argument.index >= len(positional):
                 raise Blocked("MM291", "too many positional arguments; name them", argument.found)
             name = positional[argument.index]
-        name = "processing_class" if name == "tokenizer" else name
+        name = "processing_class" if name == "tokenizer" else kind.synonyms.get(name, name)
         if name in arguments:
             raise Blocked("MM291", f"`{name}` is given twice", argument.found)
         arguments[name] = argument

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.state import BuiltTrainer, TrainerPlan
 
 
 def check_unchanged(plan: TrainerPlan) -> None:
@@ -53,7 +53,7 @@ def check_evaluation_rows(plan: TrainerPlan) -> None:
         )
 
 
-def check_config_uses(plan: TrainerPlan) -> None:
+def check_config_uses(plan: BuiltTrainer) -> None:
     """What the user's code reads of the configuration must be in the namespace, or be for a person.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mint_migrate.model.facts import Argument, Call
-from mint_migrate.model.script import LoopScript
+from mint_migrate.model.script import LoopScript, Names, TrainingScript
 from mint_migrate.rules.base import Ledger
 from mint_migrate.rules.trl.state import TrainerPlan
 
@@ -23,7 +23,16 @@ def _nothing(plan: TrainerPlan, name: str, argument: Argument) -> bool:
     return False
 
 
+Planner = Callable[
+    [Ledger, "TrainerKind", Call, Names], tuple[TrainingScript, frozenset[str]]
+]
+
+
 def _no_check(ledger: Ledger, trainer: Call, arguments: dict[str, Argument]) -> None:
+    return None
+
+
+def _usual(ledger: Ledger, trainer: Call) -> Planner | None:
     return None
 
 
@@ -69,6 +78,10 @@ class TrainerKind:
     It is given the expression of the tokenizer, and returns None where a later `trainer.evaluate()`
     is not converted.
     """
+    synonyms: Mapping[str, str] = field(default_factory=dict)
+    """Older names of arguments of the trainer, and the name the rules know them by."""
+    whole: Callable[[Ledger, Call], Planner | None] = _usual
+    """Chooses a planner of its own for a trainer that is not built once and trained once."""
     check: Callable[[Ledger, Call, dict[str, Argument]], None] = _no_check
     """Looks at the trainer before anything else is planned; raises `Blocked`."""
 

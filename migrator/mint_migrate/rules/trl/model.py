@@ -9,13 +9,17 @@ from __future__ import annotations
 import ast
 import json
 
-from mint_migrate.model.facts import Binding, Call, Value
+from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
 from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.unsloth import follow_loader, is_loader
+from mint_migrate.tables.rows import Row
 
+VALUE_HEAD = "trl.AutoModelForCausalLMWithValueHead.from_pretrained"
+"""Loads a causal language model with a critic beside its head; takes the LoRA configuration, too."""
+LOADED = "pretrained_model_name_or_path"
 MOVES = frozenset({"to", "cuda", "cpu", "half", "float", "bfloat16", "train", "eval"})
 """Methods that give the model back, elsewhere or in another number format."""
 
@@ -145,21 +149,19 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
         inner = argument_named(call, "model") or positional_argument(call, 0)
     elif last.startswith("prepare_model_for_"):
         inner = argument_named(call, "model") or positional_argument(call, 0)
+    elif canonical == VALUE_HEAD:
+        inner = positional_argument(call, 0) or argument_named(call, LOADED)
+        plan.peft = argument_named(call, "peft_config") or plan.peft
+        if inner is not None and not _is_made(ledger, inner.value, call):
+            _take_name(ledger, plan, call, inner)
+            return
     elif last == "from_pretrained" and canonical.startswith("transformers."):
         if not canonical.endswith("ForCausalLM.from_pretrained"):
             raise Blocked("MM201", f"`{canonical}` is not a causal language model", call.found)
-        inner = argument_named(call, "pretrained_model_name_or_path") or positional_argument(
-            call, 0
-        )
+        inner = argument_named(call, LOADED) or positional_argument(call, 0)
         if inner is None or inner.star:
             raise Blocked("MM230", "the model's name is not among the arguments", call.found)
-        ledger.exact(
-            inner.found,
-            ledger.tables.row(f"{call.qualified}.pretrained_model_name_or_path"),
-            "create_lora_training_client(base_model=...)",
-        )
-        plan.base_model = inner.value.text
-        plan.loads += [(name, call.scope, call.statement) for name in inner.value.loads]
+        _take_name(ledger, plan, call, inner)
         return
     else:
         raise Blocked("MM201", f"a model from `{canonical}` has no conversion", call.found)
@@ -167,6 +169,25 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
         raise Blocked("MM230", f"`{last}` is called without a model", call.found)
     ledger.exact(inner.found, None, "the model is named once, where the client is created")
     _follow(ledger, plan, inner.value, call.scope, call.statement, depth + 1)
+
+
+def _take_name(ledger: Ledger, plan: ModelPlan, call: Call, inner: Argument) -> None:
+    """The model is loaded by this name."""
+    ledger.exact(
+        inner.found,
+        ledger.tables.row(f"{call.qualified}.{LOADED}"),
+        "create_lora_training_client(base_model=...)",
+    )
+    plan.base_model = inner.value.text
+    plan.loads += [(name, call.scope, call.statement) for name in inner.value.loads]
+
+
+def _is_made(ledger: Ledger, value: Value, call: Call) -> bool:
+    """Say whether a value is a model that the script has made, rather than a model's name."""
+    if value.call is not None:
+        return True
+    binding = ledger.binding_of(value.name, call.scope, call.statement) if value.name else None
+    return binding is not None and binding.value is not None and binding.value.call is not None
 
 
 def _check_local_path(ledger: Ledger, plan: ModelPlan, value: Value) -> None:
@@ -191,11 +212,16 @@ def finish_model(ledger: Ledger, plan: ModelPlan) -> None:
         for argument in call.arguments:
             if argument.found not in ledger.decisions:
                 name = argument.keyword or f"[{argument.index}]"
-                row = ledger.tables.row(f"{call.qualified}.{name}") or ledger.tables.row(
-                    call.qualified
-                )
-                ledger.by_row(argument, row)
+                ledger.by_row(argument, _option_row(ledger, call, name))
         if call.is_statement:
             ledger.remove_statement(call.statement)
     for variable in plan.variables:
         ledger.removed[variable] = "MM228"
+
+
+def _option_row(ledger: Ledger, call: Call, name: str) -> Row | None:
+    """Return the row of an option of a loader; a model with a value head is loaded like any other."""
+    if ledger.tables.canonical(call.qualified) == VALUE_HEAD:
+        return ledger.tables.row(f"transformers.AutoModelForCausalLM.from_pretrained.{name}")
+    row = ledger.tables.row(f"{call.qualified}.{name}")
+    return row or ledger.tables.row(call.qualified)

@@ -20,6 +20,8 @@ class ModelPlan:
     is_lora: bool = False
     wrapped: Call | None = None
     """The `get_peft_model` call, if there is one."""
+    peft: Argument | None = None
+    """The LoRA configuration that was given where the model was loaded."""
     calls: list[Call] = field(default_factory=list)
     """Calls that made the model; their statements go."""
     variables: list[tuple[str, int]] = field(default_factory=list)

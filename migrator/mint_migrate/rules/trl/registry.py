@@ -8,6 +8,7 @@ from mint_migrate.rules.trl.grpo.kind import GRPO
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.kto.kind import KTO
 from mint_migrate.rules.trl.orpo.kind import ORPO
+from mint_migrate.rules.trl.ppo.kind import PPO, PPO_V2
 from mint_migrate.rules.trl.sft.kind import SFT
 
 _ALL = (
@@ -16,6 +17,8 @@ _ALL = (
     GRPO,
     KTO,
     ORPO,
+    PPO,
+    PPO_V2,
     SFT,
 )
 KINDS: dict[str, TrainerKind] = {kind.trainer: kind for kind in _ALL}

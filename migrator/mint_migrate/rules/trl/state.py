@@ -17,23 +17,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
-class TrainerPlan:
-    """One trainer, while it is planned."""
+class BuiltTrainer:
+    """One trainer and its configuration, while they are planned."""
 
     ledger: Ledger
     kind: TrainerKind
     trainer: Call
     arguments: dict[str, Argument]
     names: Names
-    train_use: Use
     config: ConfigPlan
     model: ModelPlan
-    samples: bool = False
-    """The result samples from the model as the script did."""
-    sampled_after: list[str] = field(default_factory=list)
-    """Variables that hold the trained model after training."""
-    script: LoopScript | None = None
-    """What the kind's rule made, once it has."""
     config_name: str = ""
     broken_config: Span | None = None
     """A statement that needs more of the configuration than the namespace has."""
@@ -64,3 +57,16 @@ class TrainerPlan:
         name = self.model.base_model.strip("\"'").rsplit("/", 1)[-1]
         is_plain = name.replace("-", "").replace(".", "").isalnum()
         return f'"{name}-{suffix}"' if is_plain else '"trainer_output"'
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainerPlan(BuiltTrainer):
+    """One trainer that is built once and trained once, while it is planned."""
+
+    train_use: Use
+    samples: bool = False
+    """The result samples from the model as the script did."""
+    sampled_after: list[str] = field(default_factory=list)
+    """Variables that hold the trained model after training."""
+    script: LoopScript | None = None
+    """What the kind's rule made, once it has."""

@@ -7,10 +7,10 @@ from mint_migrate.model.script import EpochsScript, LoopScript
 from mint_migrate.model.source import contains
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.config import namespace
-from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.state import BuiltTrainer, TrainerPlan
 
 
-def place_config(plan: TrainerPlan, call: Call | None, value: Value | None) -> None:
+def place_config(plan: BuiltTrainer, call: Call | None, value: Value | None) -> None:
     """Write the namespace where the configuration stood, or just before training."""
     ledger = plan.ledger
     text = namespace(plan.config, ledger.version)
@@ -38,7 +38,7 @@ def place_config(plan: TrainerPlan, call: Call | None, value: Value | None) -> N
         drop_splatted(plan, call)
 
 
-def drop_splatted(plan: TrainerPlan, call: Call) -> None:
+def drop_splatted(plan: BuiltTrainer, call: Call) -> None:
     """A dictionary that only fed the configuration goes with it."""
     ledger = plan.ledger
     for name in sorted({item.splat for item in call.arguments if item.splat is not None}):
@@ -66,9 +66,9 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     if script.eval_dataset:
         lines += _given(plan, "eval_dataset")
     if script.tokenizer:
-        lines += _line("tokenizer", arguments["processing_class"])
+        lines += argument_lines("tokenizer", arguments["processing_class"])
     for name in script.passes:
-        lines += _line(name, arguments[name])
+        lines += argument_lines(name, arguments[name])
     lines += [f"    {name}={text}," for name, text in script.handed]
     if script.resume:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
@@ -83,7 +83,7 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
 
 
-def _line(name: str, argument: Argument) -> list[str]:
+def argument_lines(name: str, argument: Argument) -> list[str]:
     """Return the lines of one argument, with its comments."""
     comments = [f"    {comment}" for comment in argument.comments]
     trailing = f"  {argument.trailing}" if argument.trailing else ""
@@ -95,7 +95,7 @@ def _given(plan: TrainerPlan, name: str) -> list[str]:
     if argument is None:
         trainer = plan.kind.trainer.removeprefix("trl.")
         raise Blocked("MM230", f"`{trainer}` is built without `{name}`", plan.trainer.found)
-    return _line(name, argument)
+    return argument_lines(name, argument)
 
 
 def _resume_text(plan: TrainerPlan) -> str:

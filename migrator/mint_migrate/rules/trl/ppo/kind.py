@@ -1,0 +1,62 @@
+"""`PPOTrainer`, by release: driven step by step before 0.12, with a reward model from 0.12 on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mint_migrate.model.facts import Call
+from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.rules.trl.kind import Planner, TrainerKind
+from mint_migrate.rules.trl.ppo.critic import check_critic
+from mint_migrate.rules.trl.ppo.steps import plan_steps
+from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.tables.versions import version_key
+
+FIRST_WITH_TRAIN = "0.12.0"
+
+
+def _is_driven(ledger: Ledger, trainer: Call) -> Planner | None:
+    """Before 0.12 the user's own loop calls `step`; a call of it decides where versions are open."""
+    steps = any(
+        use.call == trainer.number and use.chain in {"step", "generate"}
+        for use in ledger.facts.uses
+    )
+    is_old = version_key(ledger.version) < version_key(FIRST_WITH_TRAIN)
+    return plan_steps if steps or is_old else None
+
+
+def _positional(version: str) -> tuple[str, ...]:
+    if version_key(version) < version_key(FIRST_WITH_TRAIN):
+        return (
+            *("args", "model", "ref_model", "processing_class", "dataset", "optimizer"),
+            *("data_collator", "num_shared_layers", "lr_scheduler", "training_data_collator"),
+        )
+    return (
+        *("args", "processing_class", "model", "ref_model", "reward_model", "train_dataset"),
+        *("value_model", "data_collator", "eval_dataset", "optimizers", "callbacks", "peft_config"),
+    )
+
+
+def _no_train(plan: TrainerPlan):  # type: ignore[no-untyped-def]
+    raise Blocked("MM241", "this form of PPO has no conversion yet", plan.trainer.found)
+
+
+PPO = TrainerKind(
+    trainer="trl.PPOTrainer",
+    config="trl.PPOConfig",
+    short="ppo",
+    headline="Policy optimization without a critic",
+    positional=_positional,
+    plan=_no_train,
+    other_configs=frozenset(),
+    synonyms={"config": "args", "policy": "model", "ref_policy": "ref_model"},
+    whole=_is_driven,
+    check=check_critic,
+    roles={
+        "policy_trainer": ("PolicyTrainer", "CriticFreePPO", "MintPolicyTrainer"),
+        "clipped_loss": ("clipped_loss", "clipped_policy_loss", "ppo_policy_loss"),
+    },
+)
+PPO_V2 = replace(
+    PPO, trainer="trl.PPOv2Trainer", config="trl.PPOv2Config", whole=lambda ledger, trainer: None
+)
