@@ -352,7 +352,8 @@ def namespace(config: ConfigPlan, version: str) -> str:
     for old, new in RENAMED.items():
         rank.setdefault(new, rank.get(old, len(rank)))
     batch = min((rank[name] for name in JOINED if name in rank), default=len(rank))
-    rank |= {"batch_size": batch, "micro_batch_size": batch}
+    for name in ("batch_size", "micro_batch_size"):
+        rank.setdefault(name, batch)
     given = [item for name, item in config.fields.items() if name not in config.defaults]
     given.sort(key=lambda item: rank.get(item.name, len(rank)))
     lines = ["SimpleNamespace("]
