@@ -38,6 +38,8 @@ class TrainingScript:
     template: ClassVar[str]
     """File under `templates/` that renders the functions."""
     names: Names
+    samples: bool = False
+    """The user's code calls `generate` of the model, before or after training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,6 @@ class LoopScript(TrainingScript):
     logging_first_step: bool = False
     summarizes: bool = False
     """The user's code reads the result of `train()`."""
-    samples: bool = False
-    """The user's code calls `generate` of the model, before or after training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
