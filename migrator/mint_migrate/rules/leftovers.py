@@ -8,6 +8,21 @@ from mint_migrate.rules.base import Ledger
 from mint_migrate.rules.trl.uses import plan_use
 
 KEPT = "stays as it is"
+OTHER_TASKS = frozenset(
+    {
+        "sentiment-analysis",
+        "text-classification",
+        "zero-shot-classification",
+        "feature-extraction",
+        "fill-mask",
+        "question-answering",
+        "ner",
+        "token-classification",
+        "translation",
+        "summarization",
+    }
+)
+"""Tasks of a pipeline with a model of its own, such as a judge of what was sampled."""
 NOT_NEEDED = frozenset({"trl", "peft", "bitsandbytes", "unsloth", "accelerate", "deepspeed"})
 """Packages that a MinT script should not depend on; what is left of them becomes comments."""
 
@@ -29,7 +44,7 @@ def decide_call(ledger: Ledger, call: Call) -> bool:
         ledger.decide_call(call, Fidelity.MANUAL, "MM290", note)
         ledger.mark_broken(call.statement, "MM290", note)
         return True
-    if row.transform == "keep":
+    if row.transform == "keep" or _is_own_pipeline(call):
         ledger.decide_call(call, Fidelity.EXACT, None, KEPT)
         return False
     if row.fidelity is Fidelity.DROPPED and call.is_statement:
@@ -49,6 +64,17 @@ def decide_call(ledger: Ledger, call: Call) -> bool:
     else:
         ledger.mark(call.statement, code, note)
     return True
+
+
+def _is_own_pipeline(call: Call) -> bool:
+    """Say whether a pipeline of transformers answers something else than the trained model would."""
+    if call.qualified != "transformers.pipeline":
+        return False
+    task = next(
+        (item for item in call.arguments if item.keyword == "task" or item.index == 0), None
+    )
+    literal = task.value.literal if task is not None else None
+    return literal is not None and literal.strip("'\"") in OTHER_TASKS
 
 
 def _enclosing_decision(ledger: Ledger, call: Call) -> tuple[Fidelity, str | None, str] | None:

@@ -23,9 +23,7 @@ def _nothing(plan: TrainerPlan, name: str, argument: Argument) -> bool:
     return False
 
 
-Planner = Callable[
-    [Ledger, "TrainerKind", Call, Names], tuple[TrainingScript, frozenset[str]]
-]
+Planner = Callable[[Ledger, "TrainerKind", Call, Names], tuple[TrainingScript, frozenset[str]]]
 
 
 def _no_check(ledger: Ledger, trainer: Call, arguments: dict[str, Argument]) -> None:

@@ -34,7 +34,9 @@ def _decide(ledger: Ledger, call: Call, target: str) -> None:
 
 def _length_sampler(ledger: Ledger, call: Call) -> None:
     """A length from the range, the end excluded, drawn from numpy's global generator."""
-    named = {item.keyword or ("min_value", "max_value")[item.index]: item for item in call.arguments}
+    named = {
+        item.keyword or ("min_value", "max_value")[item.index]: item for item in call.arguments
+    }
     low, high = named["min_value"].value.text, named["max_value"].value.text
     text = f"lambda: int(np.random.choice(range({low}, {high})))"
     _decide(ledger, call, "lambda: np.random.choice(...)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from typing import TypedDict
 
 from mint_migrate.model.facts import Argument
@@ -87,7 +86,7 @@ def plan_step_config(plan: BuiltTrainer) -> StepSettings:
         clips_scores=_limit(config, "score_clip"),
         accumulates=accumulates,
         stops_early=stops,
-        max_grad_norm="config.max_grad_norm" if _limit(config, "max_grad_norm") else "0.0",
+        max_grad_norm="config.max_grad_norm" if _clips(config) else "0.0",
         **_tracker(plan),
     )
     _rest(plan)
@@ -129,17 +128,28 @@ def _limit(config: ConfigPlan, name: str) -> bool:
     return True
 
 
+def _clips(config: ConfigPlan) -> bool:
+    argument = config.arguments.get("max_grad_norm")
+    if argument is None or argument.value.literal == "None":
+        config.exact("max_grad_norm", "nothing to do", "no limit")
+        return False
+    config.put("max_grad_norm", argument.value.text)
+    note = "every update is clipped; the original clipped only its first one"
+    config.decide("max_grad_norm", Fidelity.APPROXIMATE, "MM213", "config.max_grad_norm", note)
+    config.ledger.differ(argument.found, "MM213", note)
+    return True
+
+
 def _accumulation(config: ConfigPlan) -> None:
     name = "gradient_accumulation_steps"
     config.put(name, config.text(name) or "1")
-    config.decide(
-        name,
-        Fidelity.APPROXIMATE,
-        "MM210",
-        "config.gradient_accumulation_steps",
-        "the original made a step of every mini-batch of the last batch of an epoch; here "
-        "accumulation is the same for all batches",
+    note = (
+        "the original made a step of every mini-batch in the last batch of an epoch; here all "
+        "batches accumulate alike"
     )
+    config.decide(name, Fidelity.APPROXIMATE, "MM235", "config.gradient_accumulation_steps", note)
+    if config.has(name):
+        config.ledger.differ(config.arguments[name].found, "MM235", note)
 
 
 def _penalty(config: ConfigPlan) -> str:
@@ -169,9 +179,7 @@ def _tracker(plan: BuiltTrainer) -> _Tracker:
     project = config.text("tracker_project_name") or '"trl"'
     config.exact("tracker_project_name", "wandb.init(project=...)")
     starts = "wandb.init(" not in plan.ledger.facts.text
-    return _Tracker(
-        tracker=str(chosen or ""), tracker_starts=starts, tracker_project=project
-    )
+    return _Tracker(tracker=str(chosen or ""), tracker_starts=starts, tracker_project=project)
 
 
 def _rest(plan: BuiltTrainer) -> None:
@@ -207,9 +215,3 @@ def _todo(config: ConfigPlan, argument: Argument) -> None:
     decision = config.ledger.decisions[argument.found]
     note = f"`{argument.found.source_text}`: {decision.note}"
     config.ledger.mark(config.place, decision.code or "MM290", note)
-
-
-def optimizer_call(text: str) -> ast.Call | None:
-    """Return the call an expression is, or None."""
-    tree = ast.parse(text.strip(), mode="eval").body
-    return tree if isinstance(tree, ast.Call) else None

@@ -89,9 +89,7 @@ def _decide(plan: BuiltTrainer, argument: Argument) -> None:
     ledger.exact(argument.found, row, "AdamParams(...)")
     places = [argument.found.span]
     if argument.value.name is not None:
-        binding = ledger.binding_of(
-            argument.value.name, plan.trainer.scope, plan.trainer.statement
-        )
+        binding = ledger.binding_of(argument.value.name, plan.trainer.scope, plan.trainer.statement)
         assert binding is not None
         places.append(binding.statement)
         ledger.remove_statement(binding.statement)

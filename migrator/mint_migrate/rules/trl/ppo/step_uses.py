@@ -146,6 +146,4 @@ def _plan_temperature(ledger: Ledger, argument: Argument, target: str) -> None:
     if argument.value.literal in {"1", "1.0"}:
         ledger.exact(argument.found, None, target)
         return
-    ledger.exact(
-        argument.found, None, target, "the original's loss, too, is that of temperature 1"
-    )
+    ledger.exact(argument.found, None, target, "the original's loss, too, is that of temperature 1")

@@ -92,6 +92,11 @@ def plan_steps(
         **optimizer,
     )
     plan_step_uses(plan, uses)
+    if script.dataset:
+        ledger.notices.append(
+            "MM215: the first epoch has the original's order; the original drew later ones from "
+            "the random state that its sampling had advanced"
+        )
     helpers = plan_helpers(ledger, trainer)
     _write(plan, script, reference)
     needed = _imports(script) | helpers
