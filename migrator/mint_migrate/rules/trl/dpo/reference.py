@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 
 from mint_migrate.model.facts import Argument, Call, Value
-from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.base import Blocked, positional_argument
+from mint_migrate.rules.trl.model import finish_model, plan_model
 from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.state import TrainerPlan
 
