@@ -98,3 +98,57 @@ def test_difference_before_any_weight_moved_is_not_the_optimizer_s():
 
 def test_equal_trainings_have_no_cause():
     assert likely_cause(compare(STEPS, STEPS)) is None
+
+
+SAMPLED = replace(
+    STEPS[0],
+    loss=1e-9,
+    loss_scale=0.7,
+    quantities={"reward": 0.5, "rewards/f/mean": 0.5, "kl": 0.0, "advantages": (1.0, -1.0, 0.5)},
+)
+
+
+def sampled_cause(quantities, **fields) -> str:
+    """Return the guess when the only step is changed."""
+    changed = replace(SAMPLED, quantities={**SAMPLED.quantities, **quantities}, **fields)
+    found = likely_cause(compare((SAMPLED,), (changed,)))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("quantities", "fields", "words"),
+    [
+        (
+            {"rewards/f/mean": 0.6, "advantages": (2.0, -1.0, 0.5)},
+            {},
+            "scored otherwise (rewards/f/mean)",
+        ),
+        ({"rewards/f/mean": 0.6}, {}, "is not what TRL means by it"),
+        ({"reward": 0.6, "advantages": (2.0, -1.0, 0.5)}, {}, "scored otherwise (reward)"),
+        ({"advantages": (2.0, -2.0, 1.0)}, {}, "2 times the original's"),
+        ({"advantages": (2.0, -1.0, 0.5)}, {}, "other advantages"),
+        ({"advantages": (1.0,)}, {}, "1 completions have an advantage, of 3"),
+        ({}, {"grad_norm": 0.4 * 400, "loss": 4e-3}, "not normalized"),
+        ({"reward": 0.6}, {"grad_norm": 0.8}, "another gradient (2 times"),
+        ({"kl": 0.1}, {}, "is not what TRL means by it"),
+    ],
+)
+def test_first_quantity_of_a_sampled_step_that_differs_is_the_cause(quantities, fields, words):
+    assert words in sampled_cause(quantities, **fields)
+
+
+def test_incomplete_last_batch_is_named():
+    rows = (8, 8, 5, 8, 8, 5)
+    original = tuple(replace(step, num_rows=num) for step, num in zip(STEPS, rows, strict=True))
+    converted = tuple(
+        replace(step, loss=step.loss * (1.1 if index >= 2 else 1))
+        for index, step in enumerate(original)
+    )
+    found = likely_cause(compare(original, converted))
+    assert "fewer rows (5 instead of 8): how the incomplete last batch" in str(found)
+
+
+def test_missing_completion_is_the_cause_where_all_steps_before_are_equal():
+    comparison = compare(STEPS, STEPS[:2], refusal="the prompt was never continued")
+    assert likely_cause(comparison) == "the prompt was never continued"

@@ -29,7 +29,7 @@ def test_equal_steps_are_equal():
         ({"loss": 1.9 * (1 + 1.1e-4)}, "loss"),
         ({"loss": 1.9 * (1 - 1.1e-4)}, "loss"),
         ({"loss": float("nan")}, "loss"),
-        ({"grad_norm": 0.5 * (1 + 1.1e-3)}, "grad_norm"),
+        ({"grad_norm": 0.5 * (1 + 1.1e-4)}, "grad_norm"),
         ({"grad_norm": None}, "grad_norm"),
         ({"learning_rate": 1e-3 * (1 + 2e-9)}, "learning_rate"),
         ({"learning_rate": 0.0}, "learning_rate"),
@@ -49,7 +49,7 @@ def test_step_outside_tolerance_differs_and_is_the_first(fields, name):
     "fields",
     [
         {"loss": 1.9 * (1 + 0.9e-4)},
-        {"grad_norm": 0.5 * (1 + 0.9e-3)},
+        {"grad_norm": 0.5 * (1 + 0.9e-4)},
         {"learning_rate": 1e-3 * (1 + 0.5e-9)},
     ],
 )
@@ -95,3 +95,79 @@ def test_loss_that_is_not_a_number_is_kept_as_such(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"loss": NaN, "learning_rate": 0.1}\n{"loss": null, "learning_rate": 0.1}\n')
     assert all(step.loss != step.loss for step in read_steps(file))
+
+
+SAMPLED = replace(
+    STEP, loss=1e-9, loss_scale=0.5, quantities={"reward": 0.4, "advantages": (1.0, -1.0, 0.0)}
+)
+
+
+def sampled(**quantities) -> Step:
+    """Return the sampled step with some of its quantities changed."""
+    return replace(SAMPLED, quantities={**SAMPLED.quantities, **quantities})
+
+
+@pytest.mark.parametrize(
+    ("loss", "differs"), [(1e-9 + 0.49e-4, ()), (1e-9 + 0.51e-4, ("loss",)), (-1e-9, ())]
+)
+def test_loss_whose_terms_cancel_is_compared_with_their_size(loss, differs):
+    pair = compare((SAMPLED,), (replace(SAMPLED, loss=loss),)).pairs[0]
+    assert pair.differs == differs
+    assert pair.loss_difference == pytest.approx(abs(loss - 1e-9) / 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [
+        (sampled(reward=0.4 * (1 + 0.9e-4)), ()),
+        (sampled(reward=0.4 * (1 + 1.1e-4)), ("reward",)),
+        (sampled(reward=float("nan")), ("reward",)),
+        (sampled(advantages=(1.0, -1.0, 0.9e-4)), ()),
+        (sampled(advantages=(1.0, -1.0, 1.1e-4)), ("advantages",)),
+        (sampled(advantages=(1.0, -1.0)), ("advantages",)),
+        (sampled(mine=3.0), ()),
+    ],
+)
+def test_what_both_sides_record_under_one_name_is_compared(changed, differs):
+    assert compare((SAMPLED,), (changed,)).pairs[0].differs == differs
+
+
+def test_quantity_is_compared_with_its_largest_value_of_the_training():
+    left = (sampled(reward=10.0), sampled(reward=0.1))
+    right = (sampled(reward=10.0), sampled(reward=0.1 + 0.9e-3))
+    assert compare(left, right).is_equal
+
+
+def test_divergence_of_a_policy_that_has_hardly_moved_is_compared_absolutely():
+    left, right = sampled(kl=1e-9), sampled(kl=5e-7)
+    assert compare((left,), (right,)).is_equal
+    assert not compare((left,), (sampled(kl=2e-6),)).is_equal
+
+
+def test_quantity_that_only_the_original_records_is_named_and_not_compared():
+    comparison = compare((SAMPLED,), (replace(SAMPLED, quantities={"advantages": (1, -1, 0)}),))
+    assert comparison.is_equal
+    assert comparison.not_recorded == ("reward",)
+
+
+def test_tokens_that_the_original_does_not_know_are_not_compared():
+    unknown = replace(STEP, num_loss_tokens=None)
+    assert compare((unknown,), (STEP,)).is_equal
+    assert not compare((STEP,), (unknown,)).is_equal
+
+
+def test_converted_script_without_its_completions_is_not_equal():
+    comparison = compare(STEPS, STEPS, refusal="the prompt was never continued")
+    assert comparison.first_difference is None
+    assert not comparison.is_equal
+
+
+def test_numbers_and_lists_of_numbers_of_a_line_are_its_quantities(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(
+        '{"step": 0, "epoch": 0.5, "loss": 1, "learning_rate": 1, "loss_scale": 0.5, "reward": 2,'
+        ' "advantages": [1, -0.5], "name": "x", "texts": ["a"], "none": [], "holes": [1, null]}\n'
+    )
+    step = read_steps(file)[0]
+    assert step.quantities == {"reward": 2.0, "advantages": (1.0, -0.5)}
+    assert step.loss_scale == 0.5

@@ -123,3 +123,48 @@ def test_difference_is_drawn_above_the_tolerance_only_where_it_is():
 
     assert highest_gap(STEPS) > 0
     assert highest_gap(WORSE) < 0
+
+
+SAMPLED = tuple(
+    replace(step, loss_scale=0.7, quantities={"reward": -0.25, "kl": 0.01, "rewards/f/mean": 1.0})
+    for step in STEPS
+)
+
+
+def shown_sampled(**quantities) -> VerifyResult:
+    """Return the result of a sampled training whose conversion records some quantities."""
+    converted = tuple(replace(step, quantities=quantities) for step in STEPS)
+    comparison = compare(SAMPLED, converted)
+    return replace(result(), comparison=comparison, cause=likely_cause(comparison))
+
+
+def test_rewards_have_a_column_and_the_table_still_fits():
+    lines = text(shown_sampled(reward=-0.25, kl=0.01)).splitlines()
+    row = next(line for line in lines if line.lstrip().startswith("19 "))
+    assert row.split()[-2:] == ["2448", "-0.2500"]
+    assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines)
+
+
+def test_what_else_was_compared_and_what_was_not_is_said():
+    shown = " ".join(text(shown_sampled(reward=-0.25, kl=0.01)).split())
+    assert "reward within 0.0e+00, kl within 0.0e+00" in shown
+    assert "relative to the mean size of the advantages (0.7 to 0.7)" in shown
+    assert "not in the converted script's metrics.jsonl, so not compared: rewards/f/mean" in shown
+
+
+def test_reward_that_differs_is_named_in_its_row_and_in_the_json():
+    changed = shown_sampled(reward=-0.5, kl=0.01)
+    lines = text(changed, width=120).splitlines()
+    row = next(line for line in lines if line.lstrip().startswith("0 "))
+    assert row.split()[-4:] == ["-0.2500", "/", "-0.5000", "reward"]
+    report = as_json(changed)
+    assert report["steps"][0]["quantity_differences"] == {"reward": 1.0, "kl": 0.0}
+    assert report["steps"][0]["original"]["quantities"]["reward"] == -0.25
+    assert report["not_recorded"] == ["rewards/f/mean"]
+
+
+def test_missing_completion_is_told_after_the_steps_before_it():
+    comparison = compare(STEPS, STEPS[:2], refusal="the prompt was never continued")
+    shown = text(replace(result(), comparison=comparison, cause=comparison.refusal))
+    assert "stops after 2 equal steps" in shown
+    assert "likely cause: the prompt was never continued" in shown

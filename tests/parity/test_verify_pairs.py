@@ -22,7 +22,7 @@ from support.server import environment
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 
 PAIRS = Path(__file__).parent / "pairs"
-NUM_STEPS = 12
+NUM_STEPS = 10
 PROCESSES = 2
 """One for each core of the smallest machine the suite is run on."""
 
@@ -61,7 +61,7 @@ MUTATIONS = {
     "mean over completions": Mutation(
         pair="grpo",
         old="advantage / num_completion_tokens",
-        new="advantage / 32",
+        new="advantage / 16",
         differs="loss",
         cause="the tokens per row",
     ),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mint_migrate.parity.steps import Quantity, Step
 
 LOSS_TOLERANCE = 1e-4
-GRAD_NORM_TOLERANCE = 1e-3
+GRAD_NORM_TOLERANCE = 1e-4
 LEARNING_RATE_TOLERANCE = 1e-9
 """Both sides compute it in double precision from the same numbers."""
 

@@ -122,16 +122,18 @@ def _table(result: VerifyResult) -> Table:
     if reward is not None:
         table.add_column(_short(reward), justify="right")
     table.add_column("differs")
+    # With one column more, the others need a digit less.
+    digits = 6 if reward is None else 5
     for pair in result.comparison.pairs:
         left, right = pair.original, pair.converted
         table.add_row(
             str(pair.index),
-            f"{left.loss:.6f}",
-            f"{right.loss:.6f}",
+            f"{left.loss:.{digits}f}",
+            f"{right.loss:.{digits}f}",
             f"{pair.loss_difference:.1e}",
             _both(f"{left.learning_rate:.4g}", f"{right.learning_rate:.4g}"),
-            _norm(left.grad_norm),
-            _norm(right.grad_norm),
+            _norm(left.grad_norm, digits - 1),
+            _norm(right.grad_norm, digits - 1),
             _both(_count(left.num_loss_tokens), _count(right.num_loss_tokens)),
             *([] if reward is None else [_both(_value(left, reward), _value(right, reward))]),
             ", ".join(_short(name) for name in pair.differs),
@@ -160,8 +162,8 @@ def _both(left: str, right: str) -> str:
     return left if left == right else f"{left} / {right}"
 
 
-def _norm(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5f}"
+def _norm(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _count(value: int | None) -> str:

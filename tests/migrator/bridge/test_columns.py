@@ -66,3 +66,60 @@ def test_every_column_a_fixture_names_is_found_with_its_kind(script, declared):
     columns = find_columns(script.read_text(encoding="utf-8"))
     assert set(declared) - UNREAD <= set(columns.names)
     assert {name for name, kind in declared.items() if kind == "messages"} == columns.conversational
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "conversational"),
+    [
+        ("DPOTrainer(train_dataset=d)", {"prompt", "chosen", "rejected"}, set()),
+        ("from trl.experimental.orpo import ORPOTrainer", {"prompt", "chosen", "rejected"}, set()),
+        ("KTOTrainer(train_dataset=d)", {"prompt", "completion", "label"}, set()),
+        ("GRPOTrainer(train_dataset=d)", {"prompt"}, set()),
+        ("GRPOTrainer(d)\nx = c[0]['content']", {"prompt"}, {"prompt"}),
+        (
+            "DPOTrainer(load_dataset('trl-lib/ultrafeedback_binarized'))",
+            {"chosen", "rejected", "score_chosen", "score_rejected"},
+            {"chosen", "rejected"},
+        ),
+        ("DPOTrainer(load_dataset('Anthropic/hh-rlhf'))", {"chosen", "rejected"}, set()),
+        (
+            "DPOTrainer(d.map(lambda r: {'prompt': r['q'], 'chosen': r['y'], 'rejected': r['n']}))",
+            {"q", "y", "n"},
+            set(),
+        ),
+        (
+            "d.map(lambda r: {'chosen': r['chosen'][-1]['content']})\nDPOTrainer(d)",
+            {"chosen"},
+            {"chosen"},
+        ),
+    ],
+)
+def test_rows_are_what_the_trainer_takes(source, names, conversational):
+    columns = find_columns(source)
+    assert set(columns.names) == names
+    assert columns.conversational == conversational
+
+
+REWARDS = """
+def exact(completions, answer, **kwargs): ...
+def near(prompts, completions, trainer_state, *, gold, **kwargs): return kwargs["level"]
+async def late(completions, hint, **kwargs): return kwargs.get("unit")
+def unused(completions, nothing): ...
+funcs_of_reward = [late]
+GRPOTrainer(reward_funcs=[exact, near], train_dataset=d)
+"""
+
+
+def test_reward_functions_ask_for_columns_by_the_names_of_their_parameters():
+    names = find_columns(REWARDS).names
+    assert set(names) == {"prompt", "answer", "gold", "level", "hint", "unit"}
+
+
+def test_column_that_a_map_makes_for_a_reward_function_is_not_in_the_source():
+    source = "d.map(lambda r: {'prompt': r['q'], 'answer': r['a']})\n" + REWARDS
+    assert set(find_columns(source).names) == {"q", "a", "gold", "level", "hint", "unit"}
+
+
+@pytest.mark.parametrize("source", ["def f(completions, answer): ...", "SFTTrainer(reward=[f])"])
+def test_functions_that_are_no_rewards_ask_for_nothing(source):
+    assert find_columns(source).names == ("messages",)

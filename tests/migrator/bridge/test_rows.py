@@ -1,6 +1,7 @@
 """Synthetic rows."""
 
 import json
+import re
 
 import pytest
 from mint_migrate.bridge.columns import Columns
@@ -72,3 +73,40 @@ def test_rows_survive_json():
     columns = Columns(names=("messages", "id"), conversational=frozenset({"messages"}))
     rows = make_rows(columns, RowPlan(num_rows=5), split="train")
     assert json.loads(json.dumps(rows)) == list(rows)
+
+
+PAIRS = ("chosen", "rejected")
+
+
+def test_answers_of_messages_follow_the_same_conversation():
+    columns = Columns(names=PAIRS, conversational=frozenset(PAIRS))
+    for row in make_rows(columns, RowPlan(num_rows=20), split="train"):
+        chosen, rejected = row["chosen"], row["rejected"]
+        assert isinstance(chosen, list)
+        assert isinstance(rejected, list)
+        assert chosen[:-1] == rejected[:-1]
+        assert chosen[-2]["role"] == "user"
+        assert chosen[-1]["role"] == rejected[-1]["role"] == "assistant"
+        assert chosen[-1] != rejected[-1]
+
+
+def test_answers_beside_a_prompt_of_messages_are_one_message_each():
+    columns = Columns(names=("prompt", *PAIRS), conversational=frozenset({"prompt", *PAIRS}))
+    for row in make_rows(columns, RowPlan(num_rows=20), split="train"):
+        assert [message["role"] for message in row["chosen"]] == ["assistant"]
+        assert row["prompt"][-1]["role"] == "user"
+
+
+def test_marks_are_yes_and_no():
+    columns = Columns(names=("label",), booleans=frozenset({"label"}))
+    rows = make_rows(columns, RowPlan(num_rows=40), split="train")
+    assert {row["label"] for row in rows} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("answer", "pattern"), [("{}", r"\d+\Z"), ("#### {}", r"#### \d+\Z"), ("", r"[A-Z]")]
+)
+def test_right_answers_have_the_form_the_script_takes_apart(answer, pattern):
+    columns = Columns(names=("answer",), answer=answer)
+    for row in make_rows(columns, RowPlan(num_rows=5), split="train"):
+        assert re.match(pattern, str(row["answer"]))

@@ -10,7 +10,7 @@ from mint import types
 
 BETA, EPSILON, EPSILON_HIGH, NUM_ITERATIONS = 0.5, 0.1, 0.2, 2
 NUM_GENERATIONS, PROMPTS_PER_STEP, MAX_TOKENS = 4, 2, 12
-LEARNING_RATE, MAX_STEPS = 2e-2, 40
+LEARNING_RATE, MAX_STEPS = 2e-3, 40
 
 
 def vowels(completions, **kwargs):

@@ -171,9 +171,9 @@ def short(completions, **kwargs):
 training_args = SimpleNamespace(
     output_dir="qwen3-sums",
     learning_rate=1e-3,
-    prompts_per_step=8 * 4 // 8,
+    prompts_per_step=8 * 2 // 8,
     num_generations=8,
-    max_completion_length=64,
+    max_completion_length=24,
     max_steps=200,
     warmup_steps=10,
     reward_weights=[1.0, 0.5],

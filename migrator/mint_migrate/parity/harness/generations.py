@@ -67,7 +67,11 @@ def record_generations(output: Path) -> Generations:
         if tokens is not None and not self.config.is_encoder_decoder:
             stops = _stop_tokens(self, args, kwargs)
             generations.add(
-                list(_lines(tokens, kwargs.get("attention_mask"), found, stops, generations.step))
+                list(
+                    completions_of(
+                        tokens, kwargs.get("attention_mask"), found, stops, generations.step
+                    )
+                )
             )
         return found
 
@@ -84,7 +88,7 @@ def _stop_tokens(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> f
     return frozenset(ends if isinstance(ends, list | tuple) else [int(ends)])
 
 
-def _lines(
+def completions_of(
     tokens_BP: Any, mask_BP: Any, found: Any, stops: frozenset[int], step: int
 ) -> Iterator[Line]:
     """Yield a line per generated row: B prompts of P columns, each continued equally often."""
