@@ -26,7 +26,7 @@ NUM_STEPS = 20
 PROCESSES = 2
 """One for each core of the smallest machine the suite is run on."""
 LOSS_TOLERANCE = 1e-4
-GRAD_TOLERANCE = 1e-3
+GRAD_TOLERANCE = 1e-4
 """The bounds that verify itself promises, relative; checked again here on its figures."""
 
 

@@ -65,6 +65,10 @@ def in_float32(_output: Path) -> None:
     """Load every model in float32, unquantized."""
     transformers = importlib.import_module("transformers")
     torch = importlib.import_module("torch")
+    parse = importlib.import_module("packaging.version").parse
+    # The older name is deprecated, and the newer one unknown to older releases.
+    is_new = parse(transformers.__version__) >= parse("4.56")
+    keyword = "dtype" if is_new else "torch_dtype"
     model_class = transformers.PreTrainedModel
     load = model_class.from_pretrained.__func__
 
@@ -72,7 +76,7 @@ def in_float32(_output: Path) -> None:
     def load_float32(cls: Any, *args: Any, **kwargs: Any) -> Any:
         kept = {key: value for key, value in kwargs.items() if key not in LOADING_KEYWORDS}
         _plain(kept.get("config"))
-        return load(cls, *args, **(kept | {"dtype": torch.float32}))
+        return load(cls, *args, **(kept | {keyword: torch.float32}))
 
     model_class.from_pretrained = classmethod(load_float32)
     # The checks of this record ask for a library that only serves GPUs.
