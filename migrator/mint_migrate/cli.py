@@ -7,6 +7,7 @@ meant, and a file called `run` is `./run`.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from argparse import Namespace
@@ -39,6 +40,8 @@ class Command:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    # Nearly all that a run makes lives to its end: looking for garbage costs a tenth of the time.
+    gc.set_threshold(100_000, 20, 20)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -17,24 +17,28 @@ def check_output(text: str, original: str, plan: Plan, tables: Tables) -> tuple[
     target only as its published signatures allow. That the decisions cover what was found is
     asserted where the plan is made.
     """
-    if error := _syntax_error(text, original):
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        return (f"line {error.lineno}: {error.msg}",)
+    if error := _compile_error(tree, original):
         return (f"line {error.lineno}: {error.msg}",)
     missing = undefined_names(text)
     before = undefined_names(original) if missing else ()
     problems = [f"`{name}` is read but bound nowhere" for name in missing if name not in before]
-    problems += unknown_calls(text, tables)
+    problems += unknown_calls(tree, tables)
     return tuple(problems)
 
 
-def _syntax_error(text: str, original: str) -> SyntaxError | None:
-    """Return why *text* does not compile; awaiting at the top level is a notebook's right."""
+def _compile_error(tree: ast.Module, original: str) -> SyntaxError | None:
+    """Return why *tree* does not compile; awaiting at the top level is a notebook's right."""
     try:
-        compile(text, "<converted>", "exec", dont_inherit=True)
+        compile(tree, "<converted>", "exec", dont_inherit=True)
     except SyntaxError as error:
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         try:
             compile(original, "<original>", "exec", flags=flags, dont_inherit=True)
-            compile(text, "<converted>", "exec", flags=flags, dont_inherit=True)
+            compile(tree, "<converted>", "exec", flags=flags, dont_inherit=True)
         except SyntaxError:
             return error
     return None

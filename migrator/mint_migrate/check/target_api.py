@@ -9,13 +9,13 @@ from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.records import Signature
 
 
-def unknown_calls(text: str, tables: Tables) -> list[str]:
+def unknown_calls(tree: ast.Module, tables: Tables) -> list[str]:
     """Return one sentence for each call of the target that its signature does not allow."""
     by_method: dict[str, list[Signature]] = {}
     for name, signature in tables.target.items():
         by_method.setdefault(name.rsplit(".", 1)[-1], []).append(signature)
     problems: list[str] = []
-    for node in walk(ast.parse(text)):
+    for node in walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         if _is_target(node.func, by_method):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from mint_migrate.check import check_output
 from mint_migrate.check.names import undefined_names
@@ -63,7 +65,7 @@ def test_unbound_names_are_found(text, names):
     ],
 )
 def test_calls_the_client_does_not_allow_are_found(text, words):
-    assert [words in problem for problem in unknown_calls(text, tables())] == [True]
+    assert [words in problem for problem in unknown_calls(ast.parse(text), tables())] == [True]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_calls_the_client_does_not_allow_are_found(text, words):
     ],
 )
 def test_other_calls_are_left_alone(text):
-    assert unknown_calls(text, tables()) == []
+    assert unknown_calls(ast.parse(text), tables()) == []
 
 
 def test_output_that_does_not_parse_says_where():
