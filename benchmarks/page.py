@@ -11,7 +11,7 @@ from benchmarks.processes import ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 INTRODUCTION = ROOT / "benchmarks" / "introduction.md"
-_ORDER = ("T", "M", "L", "S", "R", "C")
+_ORDER = ("T", "M", "L", "S", "R", "C", "G")
 
 
 def write_page(paths: Sequence[Path]) -> Path:

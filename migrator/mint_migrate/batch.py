@@ -98,7 +98,7 @@ def run(
         WriteError: the journal cannot be written; no file has been replaced then.
     """
     landings: list[Landing] = []
-    for first in _landings(scripts, job, advance):
+    for first in land(scripts, job, advance):
         for landing in (first, *first.companions):
             landings.append(landing)
             if job.mode is not Mode.IN_PLACE:
@@ -110,9 +110,10 @@ def run(
     return landings
 
 
-def _landings(
-    scripts: Sequence[Script], job: Job, advance: Callable[[], None]
+def land(
+    scripts: Sequence[Script], job: Job, advance: Callable[[], None] = lambda: None
 ) -> Iterator[Landing]:
+    """Yield what became of each script, in their order; sources are never replaced here."""
     sizes = [files.size_of(script.path) for script in scripts]
     landings = ordered_map(
         partial(_landed, job=job),

@@ -21,8 +21,8 @@ def check_output(text: str, original: str, plan: Plan, tables: Tables) -> tuple[
         tree = ast.parse(text)
     except SyntaxError as error:
         return (f"line {error.lineno}: {error.msg}",)
-    if error := _compile_error(tree, original):
-        return (f"line {error.lineno}: {error.msg}",)
+    if (problem := _compile_error(tree, original)) is not None:
+        return (f"line {problem.lineno}: {problem.msg}",)
     missing = undefined_names(text)
     before = undefined_names(original) if missing else ()
     problems = [f"`{name}` is read but bound nowhere" for name in missing if name not in before]
