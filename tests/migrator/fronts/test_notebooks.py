@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from support.scripts import converted, tables
 
 FOLDER = Path(__file__).resolve().parents[3] / "fixtures" / "before" / "notebooks"
 ALL = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-CONVERTED = ["await_and_strings", "sft_tutor"]
-FRAMEWORK = [*CONVERTED, "unsloth_alpaca"]
+CONVERTED = ["await_and_strings", "sft_tutor", "unsloth_alpaca"]
 
 
 def text_of(name: str) -> str:
@@ -49,6 +49,11 @@ def notebook(*sources: str, **metadata: Any) -> str:
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4})
 
 
+def test_every_fixture_has_a_case() -> None:
+    listed = tomllib.loads((FOLDER.parents[1] / "notebooks.toml").read_text(encoding="utf-8"))
+    assert sorted(Path(case["path"]).stem for case in listed["notebook"]) == ALL
+
+
 SFT = (
     "from trl import SFTConfig, SFTTrainer\n"
     "from peft import LoraConfig\n"
@@ -59,7 +64,7 @@ SFT = (
 )
 
 
-@pytest.mark.parametrize("name", FRAMEWORK)
+@pytest.mark.parametrize("name", CONVERTED)
 def test_decisions_are_what_an_independent_count_finds_in_each_cell(name: str) -> None:
     ours = sorted(
         (item.found.span.cell, item.found.kind.value, item.found.span.line, item.found.span.column)
