@@ -127,7 +127,8 @@ class DpoScript(EpochsScript):
     rows: PairRows
     loss: LossScript
     reference: str = "base"
-    """base (the model without the adapter) | other (`reference_model`) | none"""
+    """base (the model without the adapter) | start (the adapter that training starts from) | other
+    (`reference_model`) | none"""
     asks_first: bool = False
     """The reference is asked about all pairs before training."""
     divisor: str = "own"

@@ -91,6 +91,8 @@ class RolloutsScript(LoopScript):
     """
     reference: bool = False
     """Log-probabilities of the base model are needed."""
+    reference_is_start: bool = False
+    """The reference is the adapter that training starts from, not the base model."""
     masked: bool = False
     """Some tokens or completions do not count."""
     masks_truncated: bool = False

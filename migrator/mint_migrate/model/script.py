@@ -38,6 +38,8 @@ class TrainingScript:
     template: ClassVar[str]
     """File under `templates/` that renders the functions."""
     names: Names
+    starts_from: bool = False
+    """Training goes on from a checkpoint of an earlier training of the script."""
     samples: bool = False
     """The user's code calls `generate` of the model, before or after training."""
 

@@ -122,6 +122,8 @@ def plan_uses(plan: TrainerPlan, script: LoopScript) -> bool:
     for use in ledger.facts.uses:
         if use.call not in numbers or use.found in ledger.decisions:
             continue
+        if _trains_on(plan, use):
+            continue
         if use is plan.train_use:
             _decide_train(plan, use)
             continue
@@ -134,6 +136,16 @@ def plan_uses(plan: TrainerPlan, script: LoopScript) -> bool:
     ledger.remove_statement(trainer.statement)
     ledger.removed[(trainer.target, trainer.scope)] = "MM230"
     return evaluates
+
+
+def _trains_on(plan: TrainerPlan, use: Use) -> bool:
+    """Say whether a use hands the trained model to another trainer, whose rule decides about it."""
+    return use.chain == "model" and any(
+        argument.value.span == use.found.span
+        for call in plan.ledger.facts.calls
+        if call.qualified.endswith("Trainer") and call.number != plan.trainer.number
+        for argument in call.arguments
+    )
 
 
 def _after_training(plan: TrainerPlan, script: LoopScript) -> AfterTraining:

@@ -43,7 +43,7 @@ def plan_lora(
             raise Blocked("MM230", "`get_peft_model` is called without a configuration")
         ledger.exact(argument.found, None, "create_lora_training_client(rank=...)")
         value, scope, before = argument.value, plan.wrapped.scope, plan.wrapped.statement
-    if value is None or value.literal == "None":
+    if plan.starts_from or value is None or value.literal == "None":
         return
     call = _lora_call(ledger, value, scope, before)
     _plan_options(ledger, plan, call, _lora_arguments(ledger, call), place)

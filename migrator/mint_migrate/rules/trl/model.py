@@ -13,6 +13,7 @@ from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
+from mint_migrate.rules.trl.continued import follow_trained
 from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.unsloth import follow_loader, is_loader
 from mint_migrate.tables.rows import Row
@@ -46,7 +47,7 @@ def _follow(
         _follow_call(ledger, plan, ledger.call_of(value.call), depth)
     elif value.name is not None and value.literal is None:
         _follow_name(ledger, plan, value, scope, before, depth)
-    else:
+    elif not follow_trained(ledger, plan, value):
         plan.base_model = value.text
 
 

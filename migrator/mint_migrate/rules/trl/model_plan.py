@@ -25,6 +25,10 @@ class ModelPlan:
     calls: list[Call] = field(default_factory=list)
     """Calls that made the model; their statements go."""
     variables: list[tuple[str, int]] = field(default_factory=list)
+    starts_from: str = ""
+    """Expression for the checkpoint of an earlier training that goes on here; empty without one."""
+    client: str = ""
+    """The variable that holds the client after training."""
     max_length: Argument | None = None
     """The longest sequence, where the model's loader was told."""
     imports: set[str] = field(default_factory=set)

@@ -26,6 +26,7 @@ from mint_migrate.rules.trl.checks import (
     check_unchanged,
 )
 from mint_migrate.rules.trl.config import open_config
+from mint_migrate.rules.trl.continued import check_continued
 from mint_migrate.rules.trl.decisions import decide_trainer, plan_uses
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.lora import plan_lora
@@ -57,6 +58,7 @@ def plan_trainer(
     model = plan_model(ledger, model_argument.value, trainer.scope, trainer.statement)
     adopt_model_length(config, model)
     peft = arguments.get("peft_config")
+    check_continued(model, kind.short, peft is not None and peft.value.literal != "None")
     plan_lora(ledger, model, peft.value if peft else None, trainer, train_use.statement)
     finish_model(ledger, model)
     plan = TrainerPlan(
@@ -80,7 +82,10 @@ def plan_trainer(
         script = plan.script = replace(script, evaluates_later=True)
     if plan.samples:
         script = plan.script = replace(script, samples=True)
+    if model.starts_from:
+        script = plan.script = replace(script, starts_from=True)
     write_call(plan, script)
+    ledger.trained[trainer.number] = model
     needed = needed_imports(script) | kind.imports(plan, script) | model.imports
     check_free(ledger, trainer.scope, needed)
     return script, needed

@@ -56,8 +56,9 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     """Write the call of `train` where `trainer.train()` stood."""
     ledger, arguments = plan.ledger, plan.arguments
     prefix = "self." if (plan.trainer.target or "").startswith("self.") else ""
+    plan.model.client = f"{prefix}{plan.names['client']}"
     lines = [
-        f"{prefix}{plan.names['client']} = {plan.names['train']}(",
+        f"{plan.model.client} = {plan.names['train']}(",
         f"    {plan.config_name},",
         f"    base_model={plan.model.base_model},",
         f"    rank={plan.model.rank},",
@@ -70,6 +71,8 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     for name in script.passes:
         lines += argument_lines(name, arguments[name])
     lines += [f"    {name}={text}," for name, text in script.handed]
+    if plan.model.starts_from:
+        lines.append(f"    starts_from={plan.model.starts_from},")
     if script.resume:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
     lines.append(")")

@@ -8,7 +8,7 @@ from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.trl.config import JOINED, plan_batch, plan_plain_fields
 from mint_migrate.rules.trl.dpo.loss import Facts, plan_loss
 from mint_migrate.rules.trl.dpo.options import adopted, check_given_once, is_given, positional
-from mint_migrate.rules.trl.dpo.reference import BASE, NONE, plan_reference
+from mint_migrate.rules.trl.dpo.reference import BASE, NONE, START, plan_reference
 from mint_migrate.rules.trl.dpo.rows import plan_rows
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.learning_rate import scale_learning_rate
@@ -78,7 +78,9 @@ def plan_dpo(plan: TrainerPlan) -> DpoScript:
         handed=(("reference_model", other),) if other else (),
         reference=reference,
         asks_first=asks_first and reference != NONE,
-        divisor="own" if facts["short_step_divisor"] == "own" else "config.gradient_accumulation_steps",
+        divisor="own"
+        if facts["short_step_divisor"] == "own"
+        else "config.gradient_accumulation_steps",
     )
 
 
@@ -107,13 +109,16 @@ def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     return frozenset(needed)
 
 
-def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> str:
+def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> str | None:
     assert isinstance(script, DpoScript)
     names = plan.names
     rows = f"[{names['tokenize']}(row, {tokenizer}, {plan.config_name}) for row in {{dataset}}]"
     if script.reference == NONE:
         return rows
-    model = plan.model.base_model if script.reference == BASE else dict(script.handed)["reference_model"]
+    if script.reference == START:
+        return None
+    is_base = script.reference == BASE
+    model = plan.model.base_model if is_base else dict(script.handed)["reference_model"]
     client = f"mint.ServiceClient().create_sampling_client(base_model={model})"
     return f"{names['add_reference']}({client}, {rows})"
 

@@ -78,7 +78,9 @@ def plan_loss(plan: TrainerPlan, facts: Facts) -> LossScript:
     else:
         config.exact("discopop_tau", "nothing to do", "no `discopop` loss is chosen")
     if result.running_mean:
-        config.put("reward_means", "[]", trailing="# bco_pair compares rewards with their mean so far")
+        config.put(
+            "reward_means", "[]", trailing="# bco_pair compares rewards with their mean so far"
+        )
     return result
 
 
@@ -118,7 +120,8 @@ def _weighted(plan: TrainerPlan, names: tuple[str, ...], facts: Facts) -> tuple[
     argument = config.arguments["loss_weights"]
     if not isinstance(weights, list | tuple) or len(weights) != len(names):
         raise Blocked(
-            "MM221", f"`loss_weights` has not one weight for each of {len(names)} losses",
+            "MM221",
+            f"`loss_weights` has not one weight for each of {len(names)} losses",
             argument.found,
         )
     note = "" if facts["dpo_rewards"] == "plain" else "rewards are logged without the weights"
@@ -138,7 +141,9 @@ def _smoothing(plan: TrainerPlan, names: tuple[str, ...], facts: Facts) -> str:
     is_plain = not config.is_dynamic("label_smoothing") and not literal(plan, "label_smoothing")
     if is_plain and "exo_pair" in names:
         # Older releases replace 0 by this; later ones refuse it.
-        config.put("label_smoothing", "1e-3", trailing="# the original's choice for exo_pair where it is 0")
+        config.put(
+            "label_smoothing", "1e-3", trailing="# the original's choice for exo_pair where it is 0"
+        )
         config.exact("label_smoothing", "config.label_smoothing")
         return "config.label_smoothing"
     if is_plain:

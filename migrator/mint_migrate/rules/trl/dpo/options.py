@@ -90,7 +90,8 @@ def check_given_once(plan: TrainerPlan) -> None:
         argument = plan.arguments.get(name)
         if argument is not None and plan.config.arguments.get(name) is not argument:
             raise Blocked(
-                "MM291", f"`{name}` is given to the trainer and to its configuration; give it once",
+                "MM291",
+                f"`{name}` is given to the trainer and to its configuration; give it once",
                 argument.found,
             )
 

@@ -6,11 +6,12 @@ import ast
 
 from mint_migrate.model.facts import Argument, Call, Value
 from mint_migrate.rules.base import Blocked, positional_argument
+from mint_migrate.rules.trl.continued import reference_is_copied
 from mint_migrate.rules.trl.model import finish_model, plan_model
 from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.state import TrainerPlan
 
-BASE, OTHER, NONE = "base", "other", "none"
+BASE, START, OTHER, NONE = "base", "start", "other", "none"
 
 
 def plan_reference(plan: TrainerPlan, is_free: bool) -> tuple[str, str]:
@@ -20,7 +21,9 @@ def plan_reference(plan: TrainerPlan, is_free: bool) -> tuple[str, str]:
         Blocked: the reference moves, or where it comes from cannot be seen.
     """
     _refuse_moving(plan)
-    plan.config.exact("precompute_ref_log_probs", "add_reference()", "the same values, asked earlier")
+    plan.config.exact(
+        "precompute_ref_log_probs", "add_reference()", "the same values, asked earlier"
+    )
     argument = plan.given("ref_model")
     name = ""
     if argument is not None:
@@ -31,6 +34,8 @@ def plan_reference(plan: TrainerPlan, is_free: bool) -> tuple[str, str]:
         )
     if is_free:
         return NONE, ""
+    if not name and reference_is_copied(plan.ledger, plan.model, "dpo"):
+        return START, ""
     return (OTHER, name) if name else (BASE, "")
 
 
@@ -66,7 +71,9 @@ def _check_own_name(plan: TrainerPlan, reference: ModelPlan, argument: Argument)
     """`--base-model` names the trained model; it may not replace another reference."""
     if plan.ledger.options.base_model is not None and not reference.calls:
         raise Blocked(
-            "MM248", "name the reference in the script: --base-model names one model", argument.found
+            "MM248",
+            "name the reference in the script: --base-model names one model",
+            argument.found,
         )
 
 

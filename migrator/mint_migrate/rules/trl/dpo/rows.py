@@ -28,7 +28,9 @@ def plan_rows(plan: TrainerPlan, facts: Facts) -> PairRows:
     ledger, config = plan.ledger, plan.config
     text = ledger.facts.text
     if STREAMING.search(text):
-        raise Blocked("MM503", "the data set is streamed; the loop needs its length, so load it whole")
+        raise Blocked(
+            "MM503", "the data set is streamed; the loop needs its length, so load it whole"
+        )
     columns = set(ledger.facts.produced_columns)
     if {"images", "image"} & columns:
         raise Blocked("MM507", "pairs with images are not converted", plan.trainer.found)

@@ -6,6 +6,7 @@ from mint_migrate.model.facts import Argument
 from mint_migrate.model.grpo_script import GrpoScript
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.trl.config import ConfigPlan, plan_plain_fields
+from mint_migrate.rules.trl.continued import reference_is_copied
 from mint_migrate.rules.trl.grpo.loss import (
     LOSS_FIELDS,
     averages_micro_batches,
@@ -92,6 +93,7 @@ def plan_grpo(plan: TrainerPlan) -> GrpoScript:
         eval_group=eval_group,
         old_logprobs="sampler" if uses_temperature_one(config) else "computed",
         reference=bool(loss.beta),
+        reference_is_start=reference_is_copied(plan.ledger, plan.model, "grpo"),
         masked=masks_truncated,
         masks_truncated=masks_truncated,
         loss=loss,
