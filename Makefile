@@ -16,7 +16,7 @@ export OMP_NUM_THREADS ?= 1
 heading = printf '\n== %s\n\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo learn test check parity clients format docs snapshots wheel clean
+.PHONY: help setup demo learn test check parity clients whole format docs snapshots wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,7 +41,7 @@ demo: setup ## migrate a TRL script, train the result, compare it with TRL
 	@$(heading) "3 of 3  verify: TRL and the new script side by side, from the same start"
 	@cd $(DEMO) && $(BIN)/mint-migrate verify sft_minimal.py
 
-test: setup ## run the test suite, except what is marked parity or gpu
+test: setup ## run the test suite, except what is marked parity, whole or gpu
 	$(BIN)/python -m pytest
 
 learn: setup ## make a tiny base, teach it with SFT and GRPO on the runtime, print the table
@@ -59,6 +59,9 @@ check: setup ## lint, formatting, types, generated files
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/python -m mint_migrate.tables.compile --check
+
+whole: setup ## migrate the standard library and every installed package, file by file
+	$(BIN)/python -m pytest -m whole
 
 format: setup ## format the code and sort imports
 	$(BIN)/ruff check --fix-only .

@@ -7,6 +7,7 @@ are its own.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -126,6 +127,17 @@ def environment(**changes: str) -> dict[str, str]:
     )
     variables.update(changes)
     return variables
+
+
+def python_of(name: str) -> Path:
+    """Return the Python of `tests/environments/<name>.txt`, built by the first who asks."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    try:
+        build = importlib.import_module("support.environments").environment
+    finally:
+        sys.path.pop(0)
+    python: Path = build(name)
+    return python
 
 
 @contextmanager

@@ -10,7 +10,6 @@ the same module stands in.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shlex
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from benchmarks.processes import ROOT, running_process
+from benchmarks.processes import python_of, running_process
 from benchmarks.setting import Setting
 
 KEY = "tml-benchmark"
@@ -100,12 +99,7 @@ def skyrl(setting: Setting, *, adapters: int = 4) -> Iterator[Server]:
 
 def skyrl_python() -> Path:
     """Return the Python that has SkyRL, mended; the environment is built the first time."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    try:
-        environment = importlib.import_module("support.environments").environment
-    finally:
-        sys.path.pop(0)
-    python: Path = environment("skyrl")
+    python = python_of("skyrl")
     for types in python.parents[1].glob("lib/python*/site-packages/skyrl/tinker/types.py"):
         text = types.read_text(encoding="utf-8")
         types.write_text(text.replace(_SKYRL_TYPES, _SKYRL_TYPES_MENDED), encoding="utf-8")

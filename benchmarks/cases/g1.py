@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mint_migrate.folders import list_files
-from support.environments import environment
 
 from benchmarks.cases import Case
 from benchmarks.commands import command_side, migrator, timed
 from benchmarks.measure import Figure, interleave
+from benchmarks.processes import python_of
 from benchmarks.report import Outcome, rows_of
 from benchmarks.scripts import STDLIB
 from benchmarks.setting import Setting
@@ -38,7 +38,7 @@ def run(setting: Setting) -> Outcome:
         command_side("scan", lambda: figures(migrator("scan", str(STDLIB)))),
     ]
     if setting.wants(RUFF):
-        python = environment(RUFF)
+        python = python_of(RUFF)
         options = ["check", "--isolated", "--no-cache", "--select", "UP", "--diff", str(STDLIB)]
         sides.append(command_side(RUFF, lambda: figures([str(python.with_name(RUFF)), *options])))
     series = interleave(sides, repeats=setting.repeats, warmups=1)
@@ -48,13 +48,14 @@ def run(setting: Setting) -> Outcome:
             series,
             [
                 Figure(name="lines_per_cpu_s", unit="lines/s", target=1e6),
-                Figure(name="lines_per_s", unit="lines/s", target=1e6),
+                Figure(name="lines_per_s", unit="lines/s"),
             ],
         ),
         notes=(
             "`ours` is `mint-migrate FOLDER --check`, `scan` is `mint-migrate scan FOLDER`, which "
             "looks for more frameworks; ruff parses every file, applies its rules for old syntax "
-            "and may use both cores.",
+            "and may use both cores. The target "
+            "is set on CPU time, which neighbors of a shared machine do not take away.",
         ),
     )
 

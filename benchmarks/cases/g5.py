@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from support.environments import environment
-
 from benchmarks.cases import Case
 from benchmarks.commands import command_side, migrator, timed
 from benchmarks.measure import Figure, Series, interleave
+from benchmarks.processes import python_of
 from benchmarks.report import Outcome, rows_of
 from benchmarks.scripts import make_modules, make_scripts, num_lines
 from benchmarks.setting import Setting
@@ -77,7 +76,7 @@ def _tool(name: str, folder: Path, figure: str = "cpu_s") -> Callable[[], Mappin
             TORCHFIX: ["--select", "ALL", tree],
             BUMP: ["--diff", tree],
         }
-        command = [os.fspath(environment(name).with_name(name)), *options[name]]
+        command = [os.fspath(python_of(name).with_name(name)), *options[name]]
 
     def measure() -> Mapping[str, float]:
         # bump-pydantic leaves a log where it runs.

@@ -10,6 +10,7 @@ PACKAGES = (
 MENTION = re.compile(rb"\b(?:%s)\b" % b"|".join(PACKAGES))
 OTHERS = (b"verl", b"openrlhf", b"tinker", b"minpost")
 """Further source frameworks, which the inventory lists."""
+_LISTED = re.compile(rb"\b(?:%s)" % b"|".join(PACKAGES + OTHERS))
 LAUNCHED: tuple[bytes, ...] = (
     b"distributed_type",
     b"per_device_train_batch_size",
@@ -46,5 +47,8 @@ def is_worth_parsing(content: bytes) -> bool:
 
 def may_use_framework(content: bytes, *, is_config: bool) -> bool:
     """Say whether the bytes may hold a use that the inventory lists, in a configuration or else."""
-    words = LAUNCHED if is_config else PACKAGES + OTHERS
-    return any(word in content for word in words)
+    if is_config:
+        return any(word in content for word in LAUNCHED)
+    if not any(word in content for word in PACKAGES + OTHERS):
+        return False
+    return _LISTED.search(content) is not None

@@ -22,6 +22,8 @@ from mint_migrate.model.facts import Call, FunctionFact
 from mint_migrate.model.local import Definition
 from mint_migrate.model.source import Source, Span
 
+MOST_STEPS = 3
+"""Calls from function to function that are followed."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -39,7 +41,8 @@ class Project:
         None where the file does not parse, does not bind the name, or binds it more than once: then
         only running it tells which binding holds.
         """
-        return self._definition(path, name, frozenset())
+        found = self._definition(path, name, frozenset())
+        return None if found is None else replace(found, uses=self._all_uses(found))
 
     def names(self, path: str) -> tuple[str, ...]:
         """Return the names that a star import of the file *path* binds, in their order."""
@@ -62,7 +65,6 @@ class Project:
         if not isinstance(bound.statement, (*_FUNCTIONS, ast.ClassDef, ast.Assign, ast.AnnAssign)):
             return None
         found = module.described(name, bound.statement)
-        found = self._with_uses_of_others(found, seen)
         if found.qualified is None:
             return self._through_others(module, found, bound, seen)
         return found
@@ -82,13 +84,21 @@ class Project:
         target = find_module(head, importer=module.path, root=self.root) if head else None
         return None if target is None else self._definition(target, last, seen)
 
-    def _with_uses_of_others(
-        self, found: Definition, seen: frozenset[tuple[str, str]]
-    ) -> Definition:
-        """Return *found* with what the functions and classes it reads use, too."""
-        inner = (self._definition(found.path, name, seen) for name in found.loads)
-        uses = {name for each in inner if each and each.kind != "import" for name in each.uses}
-        return replace(found, uses=tuple(sorted({*found.uses, *uses})))
+    def _all_uses(self, first: Definition) -> tuple[str, ...]:
+        """Return what *first* uses, by itself and through what it reads.
+
+        Each definition is looked at once, and only so far away from the first.
+        """
+        uses = set(first.uses)
+        seen: set[tuple[str, str]] = {(first.path, first.name)}
+        layer = [first]
+        for _ in range(MOST_STEPS):
+            reached = {(each.path, name) for each in layer for name in each.loads} - seen
+            seen |= reached
+            found = [self._definition(path, name, frozenset()) for path, name in sorted(reached)]
+            layer = [each for each in found if each is not None and each.kind != "import"]
+            uses.update(name for each in layer for name in each.uses)
+        return tuple(sorted(uses))
 
     def _through_others(
         self, module: _Module, found: Definition, bound: Bound, seen: frozenset[tuple[str, str]]
