@@ -206,3 +206,13 @@ def test_a_file_that_changed_is_read_again(project):
     assert definition(project, "lib.configs.LR") is not None
     (project / "lib" / "configs.py").write_text("OTHER = 1\n")
     assert definition(project, "lib.configs.LR") is None
+
+
+def test_functions_that_all_call_one_another_are_followed_in_no_time(project):
+    names = [f"f{number}" for number in range(60)]
+    calls = "; ".join(f"{name}()" for name in names)
+    body = "".join(f"def {name}(): {calls}; return {names[0]}()\n" for name in names)
+    (project / "lib" / "configs.py").write_text(body)
+    found = definition(project, "lib.configs.f7")
+    assert found is not None
+    assert (found.qualified, found.uses) == (None, ())
