@@ -16,7 +16,12 @@ _OWN_SCRIPT = re.compile(r"(?:^|/)(?:trl|examples)/scripts/(?P<name>\w+)\.py$")
 _OWN_MODULE = re.compile(r"trl\.(?:experimental\.)?scripts\.(?P<name>\w+)$|trl$")
 _DISTRIBUTED = frozenset({"torch.distributed.run", "torch.distributed.launch"})
 _PYTHON = re.compile(r"(?:.*/)?python[\d.]*$")
-_PREFIXES = frozenset({"nohup", "exec", "command", "sudo", "env", "srun", "uv", "poetry", "run"})
+_PREFIXES = frozenset(
+    {"command", "env", "exec", "mpirun", "nohup", "poetry", "srun", "sudo", "time", "uv", "uvx"}
+)
+"""Programs that run another one here, named behind their own options."""
+_SHOWS = frozenset({"alias", "echo", "grep", "printf", "sed", "awk", "git", "tee"})
+_INSIDE = re.compile(rf"(?<![\w.-])trl\s+(?:{'|'.join(METHODS)})\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +53,36 @@ def find_launches(shell: ShellScript, places: Places) -> list[Launch]:
     return [launch for launch in found if launch is not None]
 
 
+def hidden_commands(shell: ShellScript) -> list[Word]:
+    """Return the words that hold a whole command of TRL: what `bash -c` or `ssh` is given."""
+    return [
+        word
+        for command in shell.commands
+        if (command.words[0].text or "") not in _SHOWS
+        for word in command.words
+        if word.is_quoted and _INSIDE.search(word.source)
+    ]
+
+
 def _launch(shell: ShellScript, command: Command, places: Places) -> Launch | None:
-    written = command.words
-    skip = 0
-    while skip < len(written) - 1 and _is_prefix(written[skip], written[skip + 1 :]):
-        skip += 1
-    words = shell.filled_in(written[skip:])
-    if not words:
-        return None
-    reader = _CommandReader(words)
-    reader.read()
-    if reader.script is None and reader.method is None:
-        return None
+    for start in _starts(command.words):
+        words = shell.filled_in(command.words[start:])
+        reader = _CommandReader(words)
+        if words:
+            reader.read()
+        if reader.script is not None or reader.method is not None:
+            return _found(command, start, reader, places)
+    return None
+
+
+def _starts(words: Sequence[Word]) -> list[int]:
+    """Return where the program may stand: at the start, or behind what runs it."""
+    if (words[0].text or "").rsplit("/", 1)[-1] not in _PREFIXES:
+        return [0]
+    return [index for index, word in enumerate(words) if _is_program(word.text or "")]
+
+
+def _found(command: Command, start: int, reader: _CommandReader, places: Places) -> Launch:
     launcher_flags, _ = read_flags(reader.launcher_words, places)
     flags, strays = read_flags(reader.rest, places)
     return Launch(
@@ -69,19 +92,11 @@ def _launch(shell: ShellScript, command: Command, places: Places) -> Launch | No
         launcher_flags=tuple(launcher_flags),
         flags=tuple(flags),
         strays=tuple(strays),
-        start=written[skip].start,
+        start=command.words[start].start,
         script_end=reader.script_end,
-        end=written[-1].end,
+        end=command.words[-1].end,
         line=places.line_start(command.start),
     )
-
-
-def _is_prefix(word: Word, following: Sequence[Word]) -> bool:
-    """Say whether *word* only says how the command behind it is run."""
-    text = word.text or ""
-    has_program = any(_is_program(item.text or "") for item in following)
-    is_option = text.startswith("-") or re.match(r"[A-Za-z_]\w*=", text) is not None
-    return has_program and not _is_program(text) and (text in _PREFIXES or is_option)
 
 
 def _is_program(text: str) -> bool:

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mint_migrate.detect import mentions_source_package
-from mint_migrate.fronts.commands import Launch, find_launches
+from mint_migrate.fronts.commands import Launch, find_launches, hidden_commands
 from mint_migrate.fronts.given import ConfigError, read_yaml
 from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.processes import Launcher, Read
 from mint_migrate.fronts.shell import ShellScript, read_shell
 from mint_migrate.fronts.trl_command import CommandResult, TrlCommand, migrate_command
+from mint_migrate.fronts.words import Word
 from mint_migrate.model.outcome import Companion, Failed, Migrated, Outcome, Skipped
-from mint_migrate.model.plan import Decision, Fidelity
+from mint_migrate.model.plan import Decision, Fidelity, Found, Kind
 from mint_migrate.model.source import Options, Source, Span
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
@@ -49,17 +50,19 @@ class _Work:
 
 def migrate_launcher(source: Source, options: Options, tables: Tables, read: Read) -> Outcome:
     """Migrate a shell script. Files that it names are read, nothing is executed."""
-    launches: list[Launch] = []
-    if _WORTH.search(source.text):
-        shell, places = read_shell(source.text), Places(source.text)
-        launches = find_launches(shell, places)
+    if not _WORTH.search(source.text):
+        return _no_training(source)
+    shell, places = read_shell(source.text), Places(source.text)
+    launches = find_launches(shell, places)
     mine = [launch for launch in launches if launch.method or _is_trl_script(launch, read)]
-    if not mine:
-        reason = "no command here trains with a framework that can be migrated"
-        return Skipped(path=source.path, code="MM107", reason=reason)
+    hidden = hidden_commands(shell)
+    if not mine and not hidden:
+        return _no_training(source)
     work = _Work(
         source=source, shell=shell, options=options, tables=tables, read=read, places=places
     )
+    if hidden:
+        _in_strings(work, hidden)
     own = [launch for launch in mine if launch.method]
     for launch in mine:
         if launch.method is None:
@@ -90,6 +93,51 @@ def migrate_config(source: Source, options: Options, tables: Tables, read: Read)
     start = Span(line=1, column=1, end_line=1, end_column=2)
     command = TrlCommand(method=method, flags=keys, span=start)
     return migrate_command(command, source, options, tables, read).outcome
+
+
+def _no_training(source: Source) -> Skipped:
+    reason = "no command here trains with a framework that can be migrated"
+    return Skipped(path=source.path, code="MM107", reason=reason)
+
+
+def _in_strings(work: _Work, words: Sequence[Word]) -> None:
+    """Commands that another shell reads, here or elsewhere, are for a person."""
+    note = "the command stands inside a string; put it into a script of its own"
+    decisions = [
+        Decision(
+            found=Found(
+                kind=Kind.FLAG,
+                name="trl",
+                span=work.places.span(word.start, word.end),
+                source_text=word.source,
+            ),
+            fidelity=Fidelity.MANUAL,
+            code="MM123",
+            note=note,
+        )
+        for word in words
+    ]
+    work.marks += [
+        (start, start, f"{marker('MM123', note)}\n")
+        for start in dict.fromkeys(work.places.line_start(word.start) for word in words)
+    ]
+    work.done.append(_outcome(work, decisions, text=None))
+
+
+def _outcome(
+    work: _Work, decisions: Sequence[Decision], *, text: str | None, notices: tuple[str, ...] = ()
+) -> Migrated:
+    """Return the outcome of a command that is not a script's."""
+    version = work.options.source_version or (work.options.project_version or ("", ""))[0]
+    return Migrated(
+        source=work.source,
+        framework="trl",
+        version=version or work.tables.versions[-1],
+        evidence=(),
+        decisions=tuple(decisions),
+        text=text,
+        notices=notices,
+    )
 
 
 def _is_trl_script(launch: Launch, read: Read) -> bool:
@@ -141,6 +189,9 @@ def _call(work: _Work, infix: str, result: CommandResult) -> str:
     stem = work.source.path.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
     passed = [f"{name}={source}" for name, source in result.environment.sources.items()]
     lead = f"env {' '.join(passed)} " if passed else ""
+    if "#SBATCH" in work.source.text:
+        # A job runs a copy of the script from elsewhere, in the folder it was submitted from.
+        return f"{lead}python {stem}{infix}.py"
     return f'{lead}python "$(dirname "$0")/{stem}{infix}.py"'
 
 
@@ -161,18 +212,7 @@ def _user_script(work: _Work, launch: Launch) -> None:
     markers = dict.fromkeys(marker(item.code or "MM290", item.note) for item in manual)
     if markers:
         work.marks.append((launch.line, launch.line, "".join(f"{line}\n" for line in markers)))
-    version = work.options.source_version or (work.options.project_version or ("", ""))[0]
-    work.done.append(
-        Migrated(
-            source=work.source,
-            framework="trl",
-            version=version or work.tables.versions[-1],
-            evidence=(),
-            decisions=tuple(decisions),
-            text="",
-            notices=(notice,),
-        )
-    )
+    work.done.append(_outcome(work, decisions, text="", notices=(notice,)))
 
 
 def _counted(decision: Decision, number: int, script: str) -> Decision:

@@ -86,7 +86,7 @@ def part_of(name: str, method: str, tables: Tables) -> Part:
         return Part.FILE
     if name in ADAPTER or name == "use_peft":
         return Part.ADAPTER
-    if row is None:
+    if row is None or row.id.startswith("trl.cli."):
         return Part.LAUNCHER if tables.row(launcher_row("accelerate", name)) else Part.CONFIG
     if row.id.endswith(tuple(f"Arguments.{each}" for each in REWARDS)):
         return Part.REWARD

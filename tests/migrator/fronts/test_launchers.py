@@ -229,6 +229,9 @@ def test_a_later_value_counts_and_the_command_line_before_its_file(tmp_path: Pat
         ("trl sft --accelerate_config fsdp2 --num_processes 2", 2),
         ("nohup python -m trl.scripts.sft", 1),
         ("uv run trl sft", 1),
+        ("uv run --with peft trl sft --num_processes 2", 2),
+        ("uvx --from trl trl sft", 1),
+        ("srun --nodes 1 accelerate launch --num_processes 4 -m trl.scripts.sft", 4),
     ],
 )
 def test_processes_of_the_launcher_are_a_factor_of_the_batch(
@@ -263,6 +266,13 @@ def test_what_the_text_does_not_show_is_for_a_person_and_marked(
     found = by_flag(result)[flag]
     assert (found.fidelity, found.code) == (Fidelity.MANUAL, code)
     assert f"TODO[mint-migrate {code}]" in text_of(result)
+
+
+@pytest.mark.parametrize("start", ["bash -c", "ssh host", "eval", "sbatch --wrap"])
+def test_a_command_inside_a_string_is_for_a_person(start: str, tmp_path: Path) -> None:
+    result = command(tmp_path, f"{start} 'trl sft --model_name_or_path m --dataset_name d'\n")
+    assert result.text is None
+    assert [(item.fidelity, item.code) for item in result.decisions] == [(Fidelity.MANUAL, "MM123")]
 
 
 def test_nothing_of_a_command_that_is_not_converted_is_called_exact(tmp_path: Path) -> None:
