@@ -293,4 +293,10 @@ def _of_option(work: _Work, given: Given, decisions: Sequence[Decision]) -> Deci
         target = "load_dataset" if given.name.startswith("dataset") else "the script"
         return Decision(found=found, fidelity=Fidelity.EXACT, target=target)
     worst = max(candidates, key=lambda item: _COST.index(item.fidelity))
-    return replace(worst, found=found)
+    lost = [item for item in candidates if item.fidelity is not Fidelity.EXACT]
+    further = dict.fromkeys(
+        f"{item.code}: {item.note}"
+        for item in lost
+        if (item.code, item.note) != (worst.code, worst.note)
+    )
+    return replace(worst, found=found, note="; ".join([worst.note, *further]))

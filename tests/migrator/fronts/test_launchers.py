@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import tomllib
@@ -273,6 +274,14 @@ def test_a_command_inside_a_string_is_for_a_person(start: str, tmp_path: Path) -
     result = command(tmp_path, f"{start} 'trl sft --model_name_or_path m --dataset_name d'\n")
     assert result.text is None
     assert [(item.fidelity, item.code) for item in result.decisions] == [(Fidelity.MANUAL, "MM123")]
+
+
+def test_every_reason_of_a_flag_is_told(tmp_path: Path) -> None:
+    """`use_peft` stands for the adapter's defaults: dropout, and which modules it reaches."""
+    text = "trl sft --model_name_or_path m --dataset_name d --output_dir o --use_peft\n"
+    found = by_flag(command(tmp_path, text))["--use_peft"]
+    assert found.fidelity is Fidelity.APPROXIMATE
+    assert {"MM206", "MM207"} <= {found.code, *re.findall(r"MM\d+", found.note)}
 
 
 def test_nothing_of_a_command_that_is_not_converted_is_called_exact(tmp_path: Path) -> None:
