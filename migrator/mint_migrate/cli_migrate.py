@@ -200,7 +200,7 @@ def _tell(landing: Landing, arguments: Arguments) -> None:
     if arguments.check:
         _tell_check(landing)
     elif arguments.to_stdout:
-        if isinstance(landing.outcome, Migrated) and landing.text:
+        if isinstance(landing.outcome, Migrated) and landing.text and not landing.is_companion:
             console.out_bytes(files.encode(landing.text, landing.outcome.source))
     elif arguments.diff:
         _out_diff(landing, arguments)

@@ -353,6 +353,11 @@ def test_an_edited_companion_is_left_alone(
     assert cli.run([str(tmp_path / "train_mint.py")]) == 0
 
 
+def test_stdout_carries_the_script_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.run(["-o", "-", str(FOLDER / "sft_accelerate.sh")])
+    ast.parse(capsys.readouterr().out)
+
+
 def test_report_names_the_file_of_a_key(capsys: pytest.CaptureFixture[str]) -> None:
     cli.run(["--diff", "--format", "json", str(FOLDER / "sft_with_config.sh")])
     items = json.loads(capsys.readouterr().out)["files"][0]["items"]
