@@ -26,6 +26,10 @@ SMALLEST_QUANTITY = 1e-2
 """Rewards and divergences of a policy that has hardly moved are differences of log-probabilities of
 which float32 holds about seven digits: below this size they are compared absolutely."""
 
+COUNT_OF_LARGER = "rewards/accuracies"
+MARGIN = "rewards/margins"
+"""Where policy and reference agree, chance of rounding says which of two rewards is the larger."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPair:
@@ -121,7 +125,7 @@ def _pair(index: int, left: Step, right: Step, sizes: Mapping[str, float]) -> St
     quantities = {
         name: _difference(value, right.quantities[name], sizes[name])
         for name, value in left.quantities.items()
-        if name in right.quantities
+        if name in right.quantities and not (name == COUNT_OF_LARGER and _is_tied(left))
     }
     tokens = left.num_loss_tokens
     loss = relative_difference(left.loss, right.loss, left.loss_scale or 0.0)
@@ -147,6 +151,12 @@ def _pair(index: int, left: Step, right: Step, sizes: Mapping[str, float]) -> St
         differs=differs,
         quantity_differences=quantities,
     )
+
+
+def _is_tied(step: Step) -> bool:
+    """Say whether the rewards of a step's pairs differ by no more than rounding."""
+    margins = _numbers(step.quantities.get(MARGIN, math.inf))
+    return max(map(abs, margins)) <= SMALLEST_QUANTITY * QUANTITY_TOLERANCE
 
 
 def _sizes(steps: Sequence[Step]) -> dict[str, float]:

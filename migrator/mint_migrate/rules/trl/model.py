@@ -11,7 +11,7 @@ import json
 
 from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.model.source import Span
+from mint_migrate.model.source import Span, contains
 from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
 from mint_migrate.rules.trl.continued import follow_trained
 from mint_migrate.rules.trl.model_plan import ModelPlan
@@ -48,7 +48,23 @@ def _follow(
     elif value.name is not None and value.literal is None:
         _follow_name(ledger, plan, value, scope, before, depth)
     elif not follow_trained(ledger, plan, value):
+        _check_no_model(ledger, value)
         plan.base_model = value.text
+
+
+def _check_no_model(ledger: Ledger, value: Value) -> None:
+    """What another trainer or model holds is no name.
+
+    Raises:
+        Blocked: the model is an attribute of one of them.
+    """
+    for use in ledger.facts.uses:
+        if contains(value.span, use.found.span):
+            raise Blocked(
+                "MM230",
+                f"`{use.found.source_text}` is a model that was made before; name the model to "
+                "start from",
+            )
 
 
 def _follow_name(
