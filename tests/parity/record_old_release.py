@@ -111,6 +111,21 @@ def _train_on_cpu() -> None:
     arguments.__post_init__ = plain
 
 
+def _count(inputs: Any) -> tuple[int | None, int]:
+    """Return the tokens that count in a batch and its rows.
+
+    None where the trainer cuts the rows of the batch later.
+    """
+    if "completion_mask" in inputs:
+        mask = inputs["completion_mask"]
+        return int(mask[..., 1:].sum()), int(mask.shape[0]) // 2
+    if "chosen_input_ids" in inputs and "chosen_labels" not in inputs:
+        return None, int(inputs["chosen_input_ids"].shape[0])
+    names = ("chosen_labels", "rejected_labels") if "chosen_labels" in inputs else ("labels",)
+    counts = [int((inputs[name][..., 1:] != -100).sum()) for name in names]
+    return sum(counts), int(inputs[names[0]].shape[0])
+
+
 def _watch_training(steps: list[dict[str, Any]], length: dict[str, Any]) -> None:
     """Make every Trainer start from the world's adapter and note each of its optimizer steps."""
     import torch
@@ -145,9 +160,11 @@ def _watch_training(steps: list[dict[str, Any]], length: dict[str, Any]) -> None
         step, clip = self.training_step, self.accelerator.clip_grad_norm_
 
         def counted_step(model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
-            labels = inputs["labels"]
-            window["num_loss_tokens"] += int((labels[..., 1:] != -100).sum())
-            window["num_rows"] += int(labels.shape[0])
+            tokens, rows = _count(inputs)
+            window["num_loss_tokens"] = (
+                None if tokens is None else window["num_loss_tokens"] + tokens
+            )
+            window["num_rows"] += rows
             loss = step(model, inputs, *rest, **named)
             window["loss"] += float(loss)
             return loss

@@ -123,7 +123,7 @@ def _step(line: dict[str, float]) -> Step:
     gradient 0. A conversion reports the sum, which is 0 as well.
     """
     fields = {name: line[name] for name in ("learning_rate", "grad_norm", "num_loss_tokens")}
-    return Step(loss=line["loss"] if line["num_loss_tokens"] else 0.0, **fields)
+    return Step(loss=0.0 if line["num_loss_tokens"] == 0 else line["loss"], **fields)
 
 
 def _codes(report: object) -> frozenset[str]:

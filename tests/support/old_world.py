@@ -340,4 +340,39 @@ def make_rows() -> dict[str, list[dict[str, Any]]]:
         rows["pairs"].append({"prompt": f"{question}{gap}", "completion": f"and {answer}{ending}"})
         rows["chat_pairs"].append({"prompt": turns[:1], "completion": turns[1:2]})
         rows["instructions"].append({"instruction": question, "output": answer})
+    return rows | _make_preferences()
+
+
+def _make_preferences() -> dict[str, list[dict[str, Any]]]:
+    """Return rows of two answers each: as text, as conversations, and without a prompt."""
+    source = random.Random(SEED + 1)
+
+    def say(lowest: int, highest: int) -> str:
+        return " ".join(source.choices(WORDS, k=source.randint(lowest, highest)))
+
+    rows: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("preferences", "chat_preferences", "implicit")
+    }
+    for number in range(NUM_ROWS):
+        question = f"Why {say(2, 25 if number % 4 == 0 else 4)}?"
+        # Some prompts end with a space, which an answer's first word takes over.
+        gap = (" ", "\n", "")[number % 3]
+        ending = ("", END)[number % 5 == 0]
+        better, worse = f"the {say(1, 12)}{ending}", f"and {say(1, 20 if number % 3 else 3)}"
+        rows["preferences"].append(
+            {"prompt": f"{question}{gap}", "chosen": better, "rejected": worse}
+        )
+        turns = [{"role": "user", "content": question}]
+        if number % 3 == 0:
+            turns += [
+                {"role": "assistant", "content": say(1, 4)},
+                {"role": "user", "content": say(1, 4)},
+            ]
+        answers = [[{"role": "assistant", "content": text}] for text in (better, worse)]
+        rows["chat_preferences"].append(
+            {"prompt": turns, "chosen": answers[0], "rejected": answers[1]}
+        )
+        rows["implicit"].append(
+            {"chosen": turns + answers[0], "rejected": turns + answers[1]}
+        )
     return rows
