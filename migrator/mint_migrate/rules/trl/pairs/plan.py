@@ -19,6 +19,7 @@ from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.windows import Windows, plan_windows
 
 Facts = dict[str, str | bool | int | None]
+ACCUMULATION = "config.gradient_accumulation_steps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,4 @@ def number(plan: TrainerPlan, name: str) -> str:
 def _divisor(plan: TrainerPlan, facts: Facts) -> str:
     if not facts[f"{plan.kind.short}_scales_loss"]:
         return str(plan.ledger.options.num_processes)
-    if facts["window_divisor"] == "configured":
-        return "config.gradient_accumulation_steps"
-    return "len(parts)"
+    return "len(parts)" if facts["short_step_divisor"] == "own" else ACCUMULATION
