@@ -29,6 +29,8 @@ which float32 holds about seven digits: below this size they are compared absolu
 COUNT_OF_LARGER = "rewards/accuracies"
 MARGIN = "rewards/margins"
 """Where policy and reference agree, chance of rounding says which of two rewards is the larger."""
+LAST_PLACE = 2.0**-23
+"""Of float32, relative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,13 +162,22 @@ def _is_tied(step: Step) -> bool:
 
 
 def _sizes(steps: Sequence[Step]) -> dict[str, float]:
-    """Return the largest absolute value that each quantity takes."""
+    """Return the largest absolute value that each quantity takes.
+
+    A reward or a divergence is a difference of log-probabilities of whole sequences, and no better
+    than the last place of those: where they are large, that counts as its size.
+    """
     sizes: dict[str, float] = {}
     for step in steps:
         for name, value in step.quantities.items():
             largest = max(abs(number) for number in _numbers(value))
             sizes[name] = max(sizes.get(name, SMALLEST_QUANTITY), largest)
-    return sizes
+    rounded = [size for name, size in sizes.items() if name.startswith("logps/")]
+    smallest = max(rounded, default=0.0) * LAST_PLACE / QUANTITY_TOLERANCE
+    return {
+        name: max(size, smallest) if name == "kl" or name.startswith("rewards/") else size
+        for name, size in sizes.items()
+    }
 
 
 def _difference(left: Quantity, right: Quantity, size: float) -> float:
