@@ -71,6 +71,8 @@ class RewardsScript:
     """What `reward_std` is: batch | groups."""
     models: bool = False
     """Some rewards come from a local model."""
+    own: tuple[tuple[str, str], ...] = ()
+    """(function of TRL, name) of reward functions that the result defines itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,4 +100,7 @@ class RolloutsScript(LoopScript):
     masks_truncated: bool = False
     tools: str = ""
     """What the model may call while it answers: functions | environment; empty for nothing."""
-    shows_completions: bool = False
+    tool_rounds: str = ""
+    """How often a completion may call tools; empty for as often as it likes."""
+    environment_rewards: bool = False
+    """The environments reward their completions themselves."""

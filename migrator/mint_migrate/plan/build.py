@@ -118,7 +118,7 @@ def _decide_imports(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
     """Decide each import: kept where the result still uses the name."""
     dropped = []
     for item in ledger.facts.imports:
-        kept = is_still_used(ledger, item.bound, item.scope)
+        kept = item.bound not in ledger.provided and is_still_used(ledger, item.bound, item.scope)
         decide_import(ledger, item, kept)
         if not kept:
             dropped.append((item.statement, item.bound))

@@ -43,6 +43,8 @@ class Ledger:
     removed: dict[tuple[str, int], str] = field(default_factory=dict)
     """(name, scope) of variables that no longer exist in the result, with the code of the reason.
     """
+    provided: set[str] = field(default_factory=set)
+    """Imported names that functions of the result define instead."""
     remarks: dict[Span, list[str]] = field(default_factory=dict)
     """Comments above statements that act differently from the original."""
     broken: dict[Span, tuple[str, str]] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Ledger:
             decisions=dict(self.decisions),
             edits=dict(self.edits),
             removed=dict(self.removed),
+            provided=set(self.provided),
             remarks={place: list(lines) for place, lines in self.remarks.items()},
             broken=dict(self.broken),
             trained=dict(self.trained),

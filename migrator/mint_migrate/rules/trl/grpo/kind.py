@@ -20,7 +20,8 @@ from mint_migrate.rules.trl.loop import plan_loop
 from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.rollouts.rewards import (
     decide_rewards,
-    handed_rewards,
+    imports_of_rewards,
+    find_rewards,
     plan_rewards,
     say_logged,
 )
@@ -31,6 +32,7 @@ from mint_migrate.rules.trl.rollouts.sampling import (
     plan_sampling,
     uses_temperature_one,
 )
+from mint_migrate.rules.trl.rollouts.tools import decide_tools, plan_tools
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
 
@@ -39,12 +41,21 @@ DECIDED = (
     | SAMPLING_FIELDS
     | LOSS_FIELDS
     | {"shuffle_dataset", "reward_weights", "remove_unused_columns", "num_generations_eval"}
+    | {"max_tool_calling_iterations"}
 )
 ROLES = {
     "tokenize": ("tokenize_prompt", "prompt_tokens"),
     "prompt_order": ("prompt_order", "order_of_prompts"),
     "sample": ("sample_completions", "sample_groups"),
     "compute_logprobs": ("compute_logprobs", "logprobs_of_samples"),
+    "sampling_params": ("sampling_params_of", "turn_sampling_params"),
+    "parse_answer": ("parse_answer", "parse_turn"),
+    "model_reward": ("model_reward", "reward_of_model"),
+    "call_tools": ("call_tools", "run_tools"),
+    "tool_tokens": ("tool_tokens", "tokens_of_tool_answers"),
+    "use_tools": ("use_tools", "let_samples_use_tools"),
+    "tools_of": ("tools_of", "methods_of_environment"),
+    "environment_reward": ("environment_reward", "reward_of_environment"),
     "score": ("score", "score_completions"),
     "total_rewards": ("total_rewards", "sum_rewards"),
     "advantages": ("group_advantages", "advantages_of_groups"),
@@ -78,6 +89,7 @@ def plan_grpo(plan: TrainerPlan) -> GrpoScript:
     loss = plan_loss(config, facts, kind, rounds)
     rewards = plan_rewards(plan, facts)
     say_logged(plan, rewards)
+    tools = plan_tools(plan)
     masks_truncated = _masks_truncated(config)
     scale, aggregation = plan_scale(config), _aggregation(config)
     eval_group = _eval_group(config)
@@ -85,7 +97,7 @@ def plan_grpo(plan: TrainerPlan) -> GrpoScript:
     loop = plan_loop(plan, plan_schedule(config))
     return GrpoScript(
         **loop,
-        handed=(("reward_funcs", handed_rewards(plan)),),
+        handed=(("reward_funcs", find_rewards(plan).text),),
         rounds=rounds,
         prompt=plan_prompt(config, facts),
         rewards=rewards,
@@ -94,7 +106,11 @@ def plan_grpo(plan: TrainerPlan) -> GrpoScript:
         old_logprobs="sampler" if uses_temperature_one(config) else "computed",
         reference=bool(loss.beta),
         reference_is_start=reference_is_copied(plan.ledger, plan.model, "grpo"),
-        masked=masks_truncated,
+        passes=tools.passes,
+        tools=tools.kind,
+        tool_rounds=tools.rounds,
+        environment_rewards=tools.rewards,
+        masked=masks_truncated or bool(tools.kind),
         masks_truncated=masks_truncated,
         loss=loss,
         scale=scale,
@@ -130,10 +146,10 @@ def _eval_group(config: ConfigPlan) -> str:
 
 
 def _decide(plan: TrainerPlan, name: str, argument: Argument) -> bool:
-    if name != "reward_funcs":
-        return False
-    decide_rewards(plan, argument)
-    return True
+    if name == "reward_funcs":
+        decide_rewards(plan, argument)
+        return True
+    return decide_tools(plan, name, argument)
 
 
 def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
@@ -143,6 +159,11 @@ def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
         needed.add("import itertools")
     if script.rewards.may_wait:
         needed |= {"import asyncio", "import inspect"}
+    needed |= imports_of_rewards(script.rewards)
+    if script.tools:
+        needed.add("import re")
+    if script.tools == "environment":
+        needed.add("import inspect")
     return frozenset(needed)
 
 
