@@ -89,6 +89,12 @@ def _follow_name(
         plan.variables.append((value.name, binding.scope))
         _follow_call(ledger, plan, ledger.call_of(bound.call), depth)
         return
+    moved = _loaded_and_moved(ledger, binding, bound)
+    if moved is not None:
+        plan.variables.append((value.name, binding.scope))
+        ledger.remove_statement(binding.statement)
+        _follow_call(ledger, plan, moved, depth)
+        return
     if bound.name is not None and bound.literal is None and depth < 12:
         inner = ledger.binding_of(bound.name, binding.scope, binding.statement)
         if inner is not None and inner.value is not None and inner.value.call is not None:
@@ -127,6 +133,27 @@ def _follow_moved(
     ledger.remove_statement(binding.statement)
     _follow_name(ledger, plan, value, binding.scope, binding.statement, depth + 1)
     return True
+
+
+def _loaded_and_moved(ledger: Ledger, binding: Binding, bound: Value) -> Call | None:
+    """Return the call that loads a model in `model = load(...).to(...)`."""
+    node = ast.parse(bound.text.strip(), mode="eval").body
+    is_moved = False
+    while (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in MOVES
+    ):
+        node, is_moved = node.func.value, True
+    if not is_moved or not isinstance(node, ast.Call):
+        return None
+    places = [
+        call
+        for call in ledger.facts.calls
+        if call.statement == binding.statement
+        and (call.found.span.line, call.found.span.column) == (bound.span.line, bound.span.column)
+    ]
+    return places[0] if len(places) == 1 else None
 
 
 def _is_helper_call(value: Value) -> bool:

@@ -10,6 +10,7 @@ from mint_migrate.rules.trl.continued import reference_is_copied
 from mint_migrate.rules.trl.grpo.loss import (
     LOSS_FIELDS,
     averages_micro_batches,
+    check_possible,
     loss_kind,
     plan_loss,
     plan_scale,
@@ -20,8 +21,8 @@ from mint_migrate.rules.trl.loop import plan_loop
 from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.rollouts.rewards import (
     decide_rewards,
-    imports_of_rewards,
     find_rewards,
+    imports_of_rewards,
     plan_rewards,
     say_logged,
 )
@@ -74,6 +75,7 @@ def plan_grpo(plan: TrainerPlan) -> GrpoScript:
     """
     ledger, config = plan.ledger, plan.config
     facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
+    check_possible(config)
     plan_plain_fields(config, plan.read_elsewhere)
     scale_learning_rate(plan)
     config.need("output_dir", plan.default_output("GRPO"))

@@ -48,6 +48,28 @@ LOSS_FIELDS = frozenset(
 """Fields decided here."""
 
 
+IMPOSSIBLE = {
+    "top_entropy_quantile": ("MM244", "chooses tokens by their entropy, which MinT does not return"),
+    "entropy_coef": ("MM244", "rewards entropy, which MinT does not return"),
+    "use_adaptive_entropy": ("MM244", "steers by entropy, which MinT does not return"),
+    "sync_ref_model": ("MM249", "mixes the policy into the reference, which stays the base model"),
+}
+"""Options without which it is another loss, with code and reason."""
+
+
+def check_possible(config: ConfigPlan) -> None:
+    """Refuse what cannot be computed from the log-probabilities of the sampled tokens.
+
+    Raises:
+        Blocked: the configuration asks for it.
+    """
+    for name, (code, reason) in IMPOSSIBLE.items():
+        argument, row = config.arguments.get(name), config.row(name)
+        if argument is None or row is None or argument.value.literal in row.neutral:
+            continue
+        raise Blocked(code, f"`{name}={argument.value.text}` {reason}", argument.found)
+
+
 def loss_kind(config: ConfigPlan, facts: Facts) -> str:
     """Return the `loss_type`, or what the release had before there was one."""
     name = "loss_type"

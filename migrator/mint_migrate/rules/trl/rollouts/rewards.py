@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-
 from dataclasses import dataclass
 
 from mint_migrate.model.facts import Argument, Call
