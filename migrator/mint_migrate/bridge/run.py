@@ -89,7 +89,7 @@ def run_script(
     options = options or RunOptions()
     require_runtime()
     source = parse_script(script)
-    served = _base_models(source, args, options, script)
+    served = base_models_of(source, args, options, script, Path.cwd())
     with contextlib.ExitStack() as stack:
         stack.enter_context(termination_raises())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mint-migrate-run-")))
@@ -108,10 +108,17 @@ def run_script(
             return 128 + signal.SIGINT
 
 
-def _base_models(
-    source: str, args: Sequence[str], options: RunOptions, script: Path
+def base_models_of(
+    source: str, args: Sequence[str], options: RunOptions, script: Path, cwd: Path
 ) -> dict[str, Path | None]:
     """Return what the runtime serves: what the user gave, and stand-ins or hub names for the rest.
+
+    Args:
+        source: the script's text.
+        args: its command-line arguments.
+        options: see `RunOptions`.
+        script: its path, for messages.
+        cwd: the folder it runs in, where a name may be a model's folder.
 
     Raises:
         CannotRun: the script's base model cannot be told from its text and none was given.
@@ -119,11 +126,11 @@ def _base_models(
     given: dict[str, Path | None] = {
         name: model_folder(folder) for name, folder in options.base_models
     }
-    names = find_names(source, args, folder=Path.cwd())
+    names = find_names(source, args, folder=cwd)
     asked = names.base_models or names.models
     for name in asked:
         if name not in given and (options.tiny or not given):
-            local = Path(name) if (Path(name) / "config.json").is_file() else None
+            local = cwd / name if (cwd / name / "config.json").is_file() else None
             stand_in = (
                 tiny_model(architecture_for(name), cache=options.cache) if options.tiny else local
             )
