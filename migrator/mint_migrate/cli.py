@@ -164,6 +164,7 @@ def _migrate(options: Namespace) -> int:
             base_model=options.base_model,
             scale_lr=options.scale_lr,
             ppo=options.ppo,
+            reward_model=options.reward_model,
             strict=options.strict,
             num_jobs=options.jobs,
             output=options.output,

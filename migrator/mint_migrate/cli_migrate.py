@@ -38,6 +38,7 @@ class Arguments:
     base_model: str | None = None
     scale_lr: bool = False
     ppo: str | None = None
+    reward_model: str | None = None
     strict: bool = False
     num_jobs: int | None = None
     output: str | None = None
@@ -183,6 +184,7 @@ def _job(arguments: Arguments) -> Job:
             base_model=arguments.base_model,
             scale_lr=arguments.scale_lr,
             ppo=arguments.ppo,
+            reward_model=arguments.reward_model,
             strict=arguments.strict,
         ),
     )

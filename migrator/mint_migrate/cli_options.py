@@ -77,6 +77,11 @@ def migrate(parser: Parser) -> None:
         choices=("critic-free",),
         help="convert PPO without its critic: another algorithm (default: refuse PPO)",
     )
+    parser.add_argument(
+        "--reward-model",
+        choices=("generative",),
+        help="train reward models without a head: another algorithm (default: refuse them)",
+    )
     _flag(parser, "--strict", "approximate items count as work for a person")
     parser.add_argument(
         "--jobs",

@@ -21,6 +21,7 @@ FROZEN = {
         "--jobs",
         "--num-processes",
         "--ppo",
+        "--reward-model",
         "--report",
         "--scale-lr",
         "--source-version",

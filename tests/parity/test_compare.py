@@ -171,3 +171,12 @@ def test_numbers_and_lists_of_numbers_of_a_line_are_its_quantities(tmp_path):
     step = read_steps(file)[0]
     assert step.quantities == {"reward": 2.0, "advantages": (1.0, -0.5)}
     assert step.loss_scale == 0.5
+
+
+@pytest.mark.parametrize(("gap", "is_equal"), [(5e-5, True), (5e-4, False)])
+def test_rewards_are_no_better_than_the_last_place_of_their_log_probabilities(gap, is_equal):
+    def step(reward: float) -> Step:
+        quantities = {"rewards/chosen": reward, "logps/chosen": -900.0}
+        return replace(STEPS[0], quantities=quantities)
+
+    assert compare((step(0.02),), (step(0.02 + gap),)).is_equal is is_equal

@@ -96,3 +96,10 @@ class CpoScript(PreferenceScript):
     """What the loss is called in a sentence: `SimPO`."""
     formula: str = ""
     """The loss of one pair, as a line of a docstring."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardScript(PreferenceScript):
+    """Everything `reward.py.j2` looks at."""
+
+    template: ClassVar[str] = "reward.py.j2"

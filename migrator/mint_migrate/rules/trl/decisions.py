@@ -16,22 +16,7 @@ from mint_migrate.rules.trl.write import drop_splatted
 def decide_trainer(plan: TrainerPlan, script: LoopScript) -> None:
     """Decide the trainer's call and each of its arguments."""
     ledger, trainer = plan.ledger, plan.trainer
-    row = ledger.tables.row(trainer.qualified)
-    if plan.model.is_lora:
-        ledger.exact(trainer.found, row, f"{plan.names['train']}()")
-    else:
-        note = (
-            f"all weights were trained; MinT trains a LoRA adapter, here of rank {plan.model.rank}"
-        )
-        ledger.decide(
-            trainer.found,
-            Fidelity.APPROXIMATE,
-            row=row,
-            code="MM204",
-            target=f"{plan.names['train']}()",
-            note=note,
-        )
-        ledger.differ(trainer.found, "MM204", note, plan.train_use.statement)
+    _decide_construction(plan)
     drop_splatted(plan, trainer)
     targets = {
         "model": "create_lora_training_client(base_model=...)",
@@ -55,6 +40,29 @@ def decide_trainer(plan: TrainerPlan, script: LoopScript) -> None:
             )
         else:
             _decide_other(plan, name, argument)
+
+
+def _decide_construction(plan: TrainerPlan) -> None:
+    """The trainer itself is exact unless it trained all weights, or a rule has said what differs."""
+    ledger, trainer = plan.ledger, plan.trainer
+    row, target = ledger.tables.row(trainer.qualified), f"{plan.names['train']}()"
+    if not plan.model.is_lora:
+        note = (
+            f"all weights were trained; MinT trains a LoRA adapter, here of rank {plan.model.rank}"
+        )
+        ledger.differ(trainer.found, "MM204", note, plan.train_use.statement)
+    own = [(code, note) for found, code, note in ledger.differences if found == trainer.found]
+    if not own:
+        ledger.exact(trainer.found, row, target)
+        return
+    ledger.decide(
+        trainer.found,
+        Fidelity.APPROXIMATE,
+        row=row,
+        code=own[0][0],
+        target=target,
+        note="; ".join(note for _, note in own),
+    )
 
 
 def _decide_other(plan: TrainerPlan, name: str, argument: Argument) -> None:

@@ -21,6 +21,8 @@ from mint_migrate.tables.rows import Row
 VALUE_HEAD = "trl.AutoModelForCausalLMWithValueHead.from_pretrained"
 """Loads a causal language model with a critic beside its head; takes the LoRA configuration, too."""
 LOADED = "pretrained_model_name_or_path"
+SERVED = "ForCausalLM.from_pretrained"
+SCALAR_HEAD = "ForSequenceClassification.from_pretrained"
 MOVES = frozenset({"to", "cuda", "cpu", "half", "float", "bfloat16", "train", "eval"})
 """Methods that give the model back, elsewhere or in another number format."""
 
@@ -180,6 +182,11 @@ def _follow_unpacked(
     raise Blocked("MM230", f"where `{name}` comes from cannot be seen")
 
 
+def _may_lose_head(ledger: Ledger, canonical: str) -> bool:
+    """Say whether a model with a scalar head is trained without it, as the user asked."""
+    return canonical.endswith(SCALAR_HEAD) and ledger.options.reward_model is not None
+
+
 def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> None:
     ledger.check_unclaimed(call)
     canonical = ledger.tables.canonical(call.qualified)
@@ -200,7 +207,7 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
             _take_name(ledger, plan, call, inner)
             return
     elif last == "from_pretrained" and canonical.startswith("transformers."):
-        if not canonical.endswith("ForCausalLM.from_pretrained"):
+        if not canonical.endswith(SERVED) and not _may_lose_head(ledger, canonical):
             raise Blocked("MM201", f"`{canonical}` is not a causal language model", call.found)
         inner = argument_named(call, LOADED) or positional_argument(call, 0)
         if inner is None or inner.star:

@@ -9,6 +9,7 @@ from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.kto.kind import KTO
 from mint_migrate.rules.trl.orpo.kind import ORPO
 from mint_migrate.rules.trl.ppo.kind import PPO, PPO_V2
+from mint_migrate.rules.trl.reward.kind import REWARD
 from mint_migrate.rules.trl.sft.kind import SFT
 
 _ALL = (
@@ -19,6 +20,7 @@ _ALL = (
     ORPO,
     PPO,
     PPO_V2,
+    REWARD,
     SFT,
 )
 KINDS: dict[str, TrainerKind] = {kind.trainer: kind for kind in _ALL}

@@ -1,0 +1,1 @@
+"""Reward models: `RewardTrainer`, refused, or trained as a generative one where the user asks."""
