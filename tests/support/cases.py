@@ -26,7 +26,8 @@ def verifiable() -> list[str]:
 
 
 def copy_case(case: str, folder: Path) -> Path:
-    """Copy one TRL script and the data files it may read into *folder*; return its path there."""
+    """Copy one TRL script, and the data and modules it may read, into *folder*; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(FIXTURES / "data", folder / "data", dirs_exist_ok=True)
+    shutil.copytree(FIXTURES / "modules", folder, dirs_exist_ok=True)
     return Path(shutil.copy(FIXTURES / "before" / "trl" / f"{case}.py", folder))
