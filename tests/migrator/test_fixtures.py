@@ -30,13 +30,20 @@ NOT_CONVERTED = sorted(
     if not case.get("converts", True)
 )
 """Shapes that end as `manual`, each with its reason; may only shrink."""
+PINNED = {
+    case["path"].removeprefix("before/").removesuffix(".py"): case["source_version"].split("==")[1]
+    for case in cases()
+    if case.get("pinned")
+}
+"""Releases of scripts whose options do not tell them from newer ones."""
 CONVERTED = [case for case in TRL if case not in NOT_CONVERTED]
 
 
 @functools.cache
 def migrate(case: str) -> Migrated:
     path = BEFORE / f"{case}.py"
-    result = outcome(path.read_text(encoding="utf-8"), path=path.name)
+    pinned = PINNED.get(case)
+    result = outcome(path.read_text(encoding="utf-8"), path=path.name, source_version=pinned)
     assert isinstance(result, Migrated), result
     return result
 

@@ -9,6 +9,9 @@ from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.config import namespace
 from mint_migrate.rules.trl.state import BuiltTrainer, TrainerPlan
 
+CURVED = frozenset({"cosine", "cosine_with_restarts", "inverse_sqrt", "cosine_with_min_lr", "any"})
+"""Schedules whose formula needs `math`."""
+
 
 def place_config(plan: BuiltTrainer, call: Call | None, value: Value | None) -> None:
     """Write the namespace where the configuration stood, or just before training."""
@@ -112,10 +115,11 @@ def needed_imports(script: LoopScript) -> frozenset[str]:
     """Return the imports that the functions of every loop need."""
     needed = {
         "import json",
-        "import math",
         "from pathlib import Path",
         "from types import SimpleNamespace",
     }
+    if isinstance(script, EpochsScript) or _computes(script):
+        needed.add("import math")
     needed |= {"import mint", "from mint import types"}
     draws = isinstance(script, EpochsScript) and script.order != "sequential"
     if draws or script.samples:
@@ -125,3 +129,14 @@ def needed_imports(script: LoopScript) -> frozenset[str]:
     if script.tracker == "tensorboard":
         needed.add("from torch.utils.tensorboard import SummaryWriter")
     return frozenset(needed)
+
+
+def _computes(script: LoopScript) -> bool:
+    """Say whether length, intervals or schedule of the loop need `math`."""
+    schedule = script.schedule
+    written = (schedule.warmup, schedule.decay, *script.every.values())
+    return (
+        script.length != "max_steps"
+        or schedule.kind in CURVED
+        or any("math." in text for text in written)
+    )

@@ -157,6 +157,8 @@ def _decide(plan: TrainerPlan, name: str, argument: Argument) -> bool:
 def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     assert isinstance(script, GrpoScript)
     needed = {"import torch"}
+    if script.loss.kind == "vespo":
+        needed.add("import math")
     if script.rounds.order == "epochs":
         needed.add("import itertools")
     if script.rewards.may_wait:

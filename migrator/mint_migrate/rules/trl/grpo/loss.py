@@ -49,7 +49,10 @@ LOSS_FIELDS = frozenset(
 
 
 IMPOSSIBLE = {
-    "top_entropy_quantile": ("MM244", "chooses tokens by their entropy, which MinT does not return"),
+    "top_entropy_quantile": (
+        "MM244",
+        "chooses tokens by their entropy, which MinT does not return",
+    ),
     "entropy_coef": ("MM244", "rewards entropy, which MinT does not return"),
     "use_adaptive_entropy": ("MM244", "steers by entropy, which MinT does not return"),
     "sync_ref_model": ("MM249", "mixes the policy into the reference, which stays the base model"),
