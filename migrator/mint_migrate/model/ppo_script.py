@@ -56,3 +56,24 @@ class EpisodesScript(LoopScript):
     """
 
     template: ClassVar[str] = "episodes.py.j2"
+    algorithm: str
+    """ppo | rloo"""
+    rollout: str
+    """Responses that are sampled together, as an expression."""
+    mini: str
+    """Responses of one optimizer step."""
+    micro: bool
+    """Each micro-batch is averaged by itself."""
+    counts_episodes: bool
+    stop: str
+    """The token that ends a response, as an expression; "" for none."""
+    penalty: str
+    """What happens to the score of a response that does not end: subtract | replace | ""."""
+    reward: str
+    """What scores: model (a classifier of the script), any (or a function of texts)."""
+    reference: bool
+    """The reference is another model than the one that is trained."""
+    kl_estimator: str = "k1"
+    whitens_rewards: bool = False
+    normalizes_rewards: bool = False
+    normalizes_advantages: bool = False

@@ -10,6 +10,7 @@ from mint_migrate.rules.trl.kto.kind import KTO
 from mint_migrate.rules.trl.orpo.kind import ORPO
 from mint_migrate.rules.trl.ppo.kind import PPO, PPO_V2
 from mint_migrate.rules.trl.reward.kind import REWARD
+from mint_migrate.rules.trl.rloo.kind import RLOO
 from mint_migrate.rules.trl.sft.kind import SFT
 
 _ALL = (
@@ -21,6 +22,7 @@ _ALL = (
     PPO,
     PPO_V2,
     REWARD,
+    RLOO,
     SFT,
 )
 KINDS: dict[str, TrainerKind] = {kind.trainer: kind for kind in _ALL}

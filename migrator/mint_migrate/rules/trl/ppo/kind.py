@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mint_migrate.model.facts import Call
-from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.model.script import LoopScript
+from mint_migrate.rules.base import Ledger
+from mint_migrate.rules.trl.episodes.plan import ROLES, SYNONYMS, decide_evaluation
 from mint_migrate.rules.trl.kind import Planner, TrainerKind
 from mint_migrate.rules.trl.ppo.critic import check_critic
 from mint_migrate.rules.trl.ppo.steps import plan_steps
+from mint_migrate.rules.trl.ppo.train import PPO_FIELDS, plan_ppo
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.tables.versions import version_key
 
@@ -37,8 +40,8 @@ def _positional(version: str) -> tuple[str, ...]:
     )
 
 
-def _no_train(plan: TrainerPlan):  # type: ignore[no-untyped-def]
-    raise Blocked("MM241", "this form of PPO has no conversion yet", plan.trainer.found)
+def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
+    return frozenset({"import torch", "from torch.utils.data import DataLoader"})
 
 
 PPO = TrainerKind(
@@ -47,12 +50,16 @@ PPO = TrainerKind(
     short="ppo",
     headline="Policy optimization without a critic",
     positional=_positional,
-    plan=_no_train,
+    plan=plan_ppo,
     other_configs=frozenset(),
-    synonyms={"config": "args", "policy": "model", "ref_policy": "ref_model"},
+    decided=PPO_FIELDS,
+    decide=decide_evaluation,
+    imports=_imports,
+    synonyms=SYNONYMS,
     whole=_is_driven,
     check=check_critic,
     roles={
+        **ROLES,
         "policy_trainer": ("PolicyTrainer", "CriticFreePPO", "MintPolicyTrainer"),
         "clipped_loss": ("clipped_loss", "clipped_policy_loss", "ppo_policy_loss"),
     },
