@@ -36,14 +36,21 @@ PINNED = {
     if case.get("pinned")
 }
 """Releases of scripts whose options do not tell them from newer ones."""
+OPTIONS = {
+    case["path"].removeprefix("before/").removesuffix(".py"): case["options"]
+    for case in cases()
+    if "options" in case
+}
+"""What a shape is migrated with besides the defaults."""
 CONVERTED = [case for case in TRL if case not in NOT_CONVERTED]
 
 
 @functools.cache
 def migrate(case: str) -> Migrated:
     path = BEFORE / f"{case}.py"
-    pinned = PINNED.get(case)
-    result = outcome(path.read_text(encoding="utf-8"), path=path.name, source_version=pinned)
+    text = path.read_text(encoding="utf-8")
+    options = OPTIONS.get(case, {})
+    result = outcome(text, path=path.name, source_version=PINNED.get(case), **options)
     assert isinstance(result, Migrated), result
     return result
 

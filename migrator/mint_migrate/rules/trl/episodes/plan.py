@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from mint_migrate.model.facts import Argument, Call
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.leftovers import KEPT
 from mint_migrate.rules.trl.config import ConfigPlan, plan_plain_fields
 from mint_migrate.rules.trl.episodes.sizes import SIZES, Sizes, plan_sizes
@@ -16,6 +16,7 @@ from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.pairs.reference import plan_reference
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.tables.versions import version_key
 
 EVALUATION = ("eval_strategy", "evaluation_strategy", "eval_steps", "do_eval")
 FIELDS = SIZES | {
@@ -41,6 +42,16 @@ ROLES = {
     "ratio_loss": ("ratio_loss", "clipped_ratio_loss"),
 }
 SYNONYMS = {"config": "args", "policy": "model", "ref_policy": "ref_model"}
+
+
+def date_within(ledger: Ledger, last: str, what: str) -> None:
+    """Read a script by the last release that had what it uses, where a later one is assumed."""
+    if version_key(ledger.version) > version_key(last):
+        ledger.notices.append(
+            f"{what} is in no release after {last}; the script is read as one for TRL {last}, "
+            f"not {ledger.version}"
+        )
+        ledger.version = last
 
 
 class EpisodeFields(TypedDict):

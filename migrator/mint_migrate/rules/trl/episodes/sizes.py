@@ -69,7 +69,10 @@ def plan_sizes(plan: TrainerPlan, *, multiplies: bool, averages_tokens: bool) ->
 def _parts(config: ConfigPlan) -> object:
     """Return `num_mini_batches`; None where it is an expression."""
     name = "num_mini_batches"
-    return None if config.is_dynamic(name) else config.literal(name)
+    if config.is_dynamic(name):
+        return None
+    value = config.literal(name)
+    return 1 if value is None else value
 
 
 def _keep(config: ConfigPlan, name: str) -> None:

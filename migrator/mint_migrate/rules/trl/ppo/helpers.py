@@ -17,7 +17,7 @@ def plan_helpers(ledger: Ledger, trainer: Call) -> frozenset[str]:
             continue
         if last == "LengthSampler" and len(call.arguments) == 2:
             _length_sampler(ledger, call)
-            needed.add("import numpy as np")
+            needed |= {"import numpy as np", "from functools import partial"}
         elif last == "set_seed" and len(call.arguments) == 1:
             _seed(ledger, call)
             needed |= {"import random", "import numpy as np", "import torch"}
@@ -38,10 +38,10 @@ def _length_sampler(ledger: Ledger, call: Call) -> None:
         item.keyword or ("min_value", "max_value")[item.index]: item for item in call.arguments
     }
     low, high = named["min_value"].value.text, named["max_value"].value.text
-    text = f"lambda: int(np.random.choice(range({low}, {high})))"
-    _decide(ledger, call, "lambda: np.random.choice(...)")
-    inside = call.is_statement or call.parent is not None
-    ledger.replace_expression(call.found.span, text if inside else f"({text})")
+    _decide(ledger, call, "partial(np.random.choice, ...)")
+    ledger.replace_expression(
+        call.found.span, f"partial(np.random.choice, range({low}, {high}))"
+    )
 
 
 def _seed(ledger: Ledger, call: Call) -> None:
@@ -73,4 +73,7 @@ def _respond(ledger: Ledger, call: Call, trainer: Call) -> None:
         f"for query in {named['queries'].value.text}])"
     )
     _decide(ledger, call, f"{trainer.target}.generate()")
-    ledger.replace_expression(call.found.span, text)
+    if call.is_statement and call.target is not None:
+        ledger.replace_statement(call.statement, f"{call.target} = {text}")
+    else:
+        ledger.replace_expression(call.found.span, text)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from mint_migrate.model.facts import Call
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.base import Ledger
-from mint_migrate.rules.trl.episodes.plan import ROLES, SYNONYMS, decide_evaluation
+from mint_migrate.rules.trl.episodes.plan import ROLES, SYNONYMS, date_within, decide_evaluation
 from mint_migrate.rules.trl.kind import Planner, TrainerKind
 from mint_migrate.rules.trl.ppo.critic import check_critic
 from mint_migrate.rules.trl.ppo.steps import plan_steps
@@ -16,14 +16,19 @@ from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.tables.versions import version_key
 
 FIRST_WITH_TRAIN = "0.12.0"
+LAST_WITH_STEP, LAST_WITH_PPO, LAST_WITH_V2 = "0.11.4", "1.12.0", "0.12.2"
 
 
-def _is_driven(ledger: Ledger, trainer: Call) -> Planner | None:
+def _choose(ledger: Ledger, trainer: Call) -> Planner | None:
     """Before 0.12 the user's own loop calls `step`; a call of it decides where versions are open."""
     steps = any(
         use.call == trainer.number and use.chain in {"step", "generate"}
         for use in ledger.facts.uses
     )
+    if steps:
+        date_within(ledger, LAST_WITH_STEP, "`step` and `generate` of `PPOTrainer`")
+    else:
+        date_within(ledger, LAST_WITH_PPO, "`PPOTrainer`")
     is_old = version_key(ledger.version) < version_key(FIRST_WITH_TRAIN)
     return plan_steps if steps or is_old else None
 
@@ -44,6 +49,11 @@ def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     return frozenset({"import torch", "from torch.utils.data import DataLoader"})
 
 
+def _choose_v2(ledger: Ledger, trainer: Call) -> Planner | None:
+    date_within(ledger, LAST_WITH_V2, "`PPOv2Trainer`")
+    return None
+
+
 PPO = TrainerKind(
     trainer="trl.PPOTrainer",
     config="trl.PPOConfig",
@@ -56,7 +66,7 @@ PPO = TrainerKind(
     decide=decide_evaluation,
     imports=_imports,
     synonyms=SYNONYMS,
-    whole=_is_driven,
+    whole=_choose,
     check=check_critic,
     roles={
         **ROLES,
@@ -65,5 +75,5 @@ PPO = TrainerKind(
     },
 )
 PPO_V2 = replace(
-    PPO, trainer="trl.PPOv2Trainer", config="trl.PPOv2Config", whole=lambda ledger, trainer: None
+    PPO, trainer="trl.PPOv2Trainer", config="trl.PPOv2Config", whole=_choose_v2
 )

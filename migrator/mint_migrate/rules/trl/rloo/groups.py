@@ -15,7 +15,8 @@ from mint_migrate.rules.trl.loop import plan_loop
 from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.rollouts.rewards import (
     decide_rewards,
-    handed_rewards,
+    find_rewards,
+    imports_of_rewards,
     plan_rewards,
     say_logged,
 )
@@ -74,7 +75,7 @@ def plan_rloo(plan: TrainerPlan) -> RlooScript:
     loop = plan_loop(plan, plan_schedule(config))
     return RlooScript(
         **loop,
-        handed=(("reward_funcs", handed_rewards(plan)),),
+        handed=(("reward_funcs", find_rewards(plan).text),),
         rounds=rounds,
         prompt=plan_prompt(config, facts),
         rewards=rewards,

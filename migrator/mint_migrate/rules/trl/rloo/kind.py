@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from mint_migrate.model.facts import Argument
+from mint_migrate.model.facts import Argument, Call
 from mint_migrate.model.ppo_script import EpisodesScript
 from mint_migrate.model.script import LoopScript
-from mint_migrate.rules.trl.episodes.plan import ROLES, SYNONYMS, decide_evaluation
+from mint_migrate.rules.base import Ledger
+from mint_migrate.rules.trl.episodes.plan import ROLES, SYNONYMS, date_within, decide_evaluation
 from mint_migrate.rules.trl.grpo.kind import ROLES as ROLLOUT_ROLES
-from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.kind import Planner, TrainerKind
 from mint_migrate.rules.trl.rloo.episodes import OLD_FIELDS, plan_old_rloo
 from mint_migrate.rules.trl.rloo.groups import (
     GROUP_FIELDS,
@@ -19,6 +20,7 @@ from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.tables.versions import version_key
 
 FIRST_WITH_FUNCTIONS = "0.22.0"
+LAST_WITH_MODELS = "0.24.0"
 
 
 def _is_old(plan: TrainerPlan) -> bool:
@@ -61,6 +63,12 @@ def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     return needed_by_groups(script)
 
 
+def _date(ledger: Ledger, trainer: Call) -> Planner | None:
+    if any(item.keyword in {"reward_model", "ref_policy"} for item in trainer.arguments):
+        date_within(ledger, LAST_WITH_MODELS, "`RLOOTrainer` with a reward model")
+    return None
+
+
 RLOO = TrainerKind(
     trainer="trl.RLOOTrainer",
     config="trl.RLOOConfig",
@@ -70,6 +78,7 @@ RLOO = TrainerKind(
     plan=_plan,
     other_configs=frozenset(),
     synonyms=SYNONYMS,
+    whole=_date,
     decide=_decide,
     imports=_imports,
     roles={
