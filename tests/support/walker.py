@@ -143,7 +143,7 @@ class _Collector(Scoped):
             if isinstance(link, ast.Attribute):
                 path = f"{path}.{link.attr}"
             elif isinstance(link, ast.Call):
-                self.add_arguments(path, link, splat=False)
+                self.add_arguments(path, link, splat=True)
                 self.visit_all([*link.args, *link.keywords])
             else:
                 self.visit(link.slice)

@@ -57,7 +57,7 @@ class Options:
     base_model: str | None = None
     scale_lr: bool = False
     ppo: str | None = None
+    """What becomes of PPO, whose critic MinT does not train: `critic-free`; None refuses it."""
     reward_model: str | None = None
     """`generative`: train a reward model as one that scores by its log-probabilities."""
-    """What becomes of PPO, whose critic MinT does not train: `critic-free`, or None to refuse it."""
     strict: bool = False

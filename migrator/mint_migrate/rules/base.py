@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from mint_migrate.analyse.text import SourceText, count_mentions
 from mint_migrate.model.facts import Argument, Binding, Call, Facts, Use, Value
@@ -12,9 +11,6 @@ from mint_migrate.model.script import Edit
 from mint_migrate.model.source import Options, Span, contains
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
-
-if TYPE_CHECKING:
-    from mint_migrate.rules.trl.model_plan import ModelPlan
 
 
 class Blocked(Exception):
@@ -49,8 +45,8 @@ class Ledger:
     """Comments above statements that act differently from the original."""
     broken: dict[Span, tuple[str, str]] = field(default_factory=dict)
     """Statements that become comments, with code and reason."""
-    trained: dict[int, ModelPlan] = field(default_factory=dict)
-    """Models of the trainings planned so far, by number of the call that makes the trainer."""
+    trained: dict[int, object] = field(default_factory=dict)
+    """What each training planned so far knows of its model, by number of the trainer's call."""
     notices: list[str] = field(default_factory=list)
     differences: list[tuple[Found, str, str]] = field(default_factory=list)
     """(thing, code, sentence) for the docstring of the result."""

@@ -24,7 +24,7 @@ def follow_trained(ledger: Ledger, plan: ModelPlan, value: Value) -> bool:
     if use is None:
         return False
     earlier = ledger.trained.get(use.call)
-    if earlier is None:
+    if not isinstance(earlier, ModelPlan):
         raise Blocked(
             "MM238",
             f"`{value.text}` is the model of a training that is not converted",

@@ -39,9 +39,7 @@ def _length_sampler(ledger: Ledger, call: Call) -> None:
     }
     low, high = named["min_value"].value.text, named["max_value"].value.text
     _decide(ledger, call, "partial(np.random.choice, ...)")
-    ledger.replace_expression(
-        call.found.span, f"partial(np.random.choice, range({low}, {high}))"
-    )
+    ledger.replace_expression(call.found.span, f"partial(np.random.choice, range({low}, {high}))")
 
 
 def _seed(ledger: Ledger, call: Call) -> None:

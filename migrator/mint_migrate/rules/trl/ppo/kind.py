@@ -74,6 +74,4 @@ PPO = TrainerKind(
         "clipped_loss": ("clipped_loss", "clipped_policy_loss", "ppo_policy_loss"),
     },
 )
-PPO_V2 = replace(
-    PPO, trainer="trl.PPOv2Trainer", config="trl.PPOv2Config", whole=_choose_v2
-)
+PPO_V2 = replace(PPO, trainer="trl.PPOv2Trainer", config="trl.PPOv2Config", whole=_choose_v2)

@@ -16,7 +16,6 @@ from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.rollouts.rewards import (
     decide_rewards,
     find_rewards,
-    imports_of_rewards,
     plan_rewards,
     say_logged,
 )
