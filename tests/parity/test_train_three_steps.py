@@ -102,12 +102,13 @@ def jobs(
     root = tmp_path_factory.mktemp("train")
     with ThreadPoolExecutor(PROCESSES) as pool:
         cases = [case for case in OTHERS if case in asked]
-        layouts = list(pool.map(lambda case: prepare(case, root / case), cases))
-        models = {name: folder for layout in layouts for name, folder in layout.models.items()}
+        layouts = {case: pool.submit(prepare, case, root / case) for case in cases}
+        ready = [layout.result() for layout in layouts.values() if layout.exception() is None]
+        models = {name: folder for layout in ready for name, folder in layout.models.items()}
         with serve(models, state_dir=root / "state", env=quiet_environment()) as runtime:
             yield {
-                case: pool.submit(train, layout, runtime)
-                for case, layout in zip(cases, layouts, strict=True)
+                case: pool.submit(lambda item: train(item.result(), runtime), layout)
+                for case, layout in layouts.items()
             }
             pool.shutdown(cancel_futures=True)
 

@@ -372,7 +372,5 @@ def _make_preferences() -> dict[str, list[dict[str, Any]]]:
         rows["chat_preferences"].append(
             {"prompt": turns, "chosen": answers[0], "rejected": answers[1]}
         )
-        rows["implicit"].append(
-            {"chosen": turns + answers[0], "rejected": turns + answers[1]}
-        )
+        rows["implicit"].append({"chosen": turns + answers[0], "rejected": turns + answers[1]})
     return rows

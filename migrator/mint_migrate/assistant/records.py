@@ -38,7 +38,7 @@ class Entry:
     differences: tuple[str, ...] = ()
     pitfalls: tuple[str, ...] = ()
     status: str = ""
-    """`converted`, `planned` or `refused`; empty: nothing to convert."""
+    """`converted`, `on_request`, `planned` or `refused`; empty: nothing to convert."""
     rows: tuple[str, ...] = ()
     """Ids of table rows about the same."""
     sources: tuple[str, ...] = ()

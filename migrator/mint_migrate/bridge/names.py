@@ -177,6 +177,8 @@ def _splits(constants: Constants, loaders: list[ast.Call], tree: ast.AST) -> tup
             ):
                 texts.append(key)
     parts = [part.split("[")[0].strip() for text in texts for part in text.split("+")]
+    # Of a loader, `all` asks for every split there is.
+    parts = [part for part in parts if part != "all"]
     usual = ["train", "test", "validation"]
     return _unique([*usual, *(part for part in parts if re.fullmatch(r"\w+", part))])
 

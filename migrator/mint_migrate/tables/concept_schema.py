@@ -30,7 +30,7 @@ class ConceptEntry(Strict):
     after: str = Field(min_length=1)
     differences: list[Line] = Field(default_factory=list)
     pitfalls: list[Line] = Field(default_factory=list)
-    status: Literal["converted", "planned", "refused", ""] = ""
+    status: Literal["converted", "on_request", "planned", "refused", ""] = ""
     sources: list[Line] = Field(min_length=1)
     see: list[Line] = Field(default_factory=list)
 

@@ -36,7 +36,7 @@ class Concept:
     differences: tuple[str, ...]
     pitfalls: tuple[str, ...]
     status: str
-    """What `mint-migrate` does with it: `converted`, `planned`, `refused`; empty: nothing to do."""
+    """What `mint-migrate` does with it: `converted`, `on_request`, `planned`, `refused`; empty: nothing to do."""
     sources: tuple[str, ...]
     """Links pinned to a commit or a release."""
     see: tuple[str, ...]

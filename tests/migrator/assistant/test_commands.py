@@ -215,7 +215,8 @@ def test_an_answer_shows_all_its_parts(tables):
     ("question", "words"),
     [
         ("SFTTrainer", "converts this"),
-        ("DPOTrainer", "leaves it for you"),
+        ("DPOTrainer", "converts this"),
+        ("PPOTrainer", "only with a flag"),
         ("DataProto", "does not convert this yet"),
         ("CriticWorker", "refuses this"),
     ],
