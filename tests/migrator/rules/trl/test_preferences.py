@@ -114,6 +114,18 @@ def test_a_moving_reference_is_left_to_a_person():
     assert "TODO[mint-migrate MM249]" in converted(result)
 
 
+def test_several_processes_say_that_they_shared_one_kl_estimate():
+    text = SCRIPT.format(name="KTO", config="", rows=LABELED, trainer="")
+    assert "MM223" in converted(migrated(text, num_processes=2)).split('"""')[1]
+    assert "MM223" not in converted(migrated(text)).split('"""')[1]
+
+
+@pytest.mark.parametrize(("version", "is_said"), [("0.8.6", True), ("0.9.6", False)])
+def test_padding_in_the_likelihood_of_orpo_is_said(version, is_said):
+    text = converted(preferences("ORPO", rows=PAIRS, version=version))
+    assert ("MM221" in text) is is_said
+
+
 def test_another_reference_is_a_sampling_client_of_its_own():
     text = converted(preferences("KTO", trainer='ref_model="Qwen/Qwen3-1.7B",'))
     assert 'reference_model="Qwen/Qwen3-1.7B",' in text

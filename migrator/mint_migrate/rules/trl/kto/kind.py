@@ -37,6 +37,10 @@ DECIDED = frozenset(
     }
 )
 LOSSES = ("kto", "apo_zero_unpaired")
+KL_OF_PROCESSES = (
+    "the KL estimate was the mean over the micro-batches of all processes; the result takes one "
+    "for each micro-batch"
+)
 COLLATOR_FIRST = "1.6.0"
 """First release whose constructor takes the collator before the data sets."""
 
@@ -56,6 +60,8 @@ def plan_kto(plan: TrainerPlan) -> KtoScript:
     weights = (_weight(plan, "desirable_weight"), _weight(plan, "undesirable_weight"))
     for name in ("precompute_ref_log_probs", "precompute_ref_batch_size"):
         config.exact(name, "reference_logprobs()", "the reference is always asked before training")
+    if plan.ledger.options.num_processes != 1 and loss_type == "kto":
+        plan.ledger.differ(plan.trainer.found, "MM223", KL_OF_PROCESSES, plan.train_use.statement)
     shared, epochs = loop_fields(plan, loop)
     epochs["order"] = _order(plan, facts, loss_type)
     reference, handed = plan_reference(plan)

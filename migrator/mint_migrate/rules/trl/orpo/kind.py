@@ -18,6 +18,11 @@ from mint_migrate.rules.trl.pairs.names import ROLES
 from mint_migrate.rules.trl.pairs.plan import loop_fields, number, open_loop
 from mint_migrate.rules.trl.state import TrainerPlan
 
+PADDED = (
+    "this release counted the padding of a batch in the likelihood of the chosen answers; the "
+    "result counts their tokens"
+)
+
 
 def plan_orpo(plan: TrainerPlan) -> OrpoScript:
     """Decide the options of ORPO.
@@ -27,6 +32,8 @@ def plan_orpo(plan: TrainerPlan) -> OrpoScript:
     """
     loop = open_loop(plan, "ORPO")
     number(plan, "beta")
+    if loop.facts["orpo_likelihood"] == "with_padding":
+        plan.ledger.differ(plan.trainer.found, "MM221", PADDED, plan.train_use.statement)
     shared, epochs = loop_fields(plan, loop)
     return OrpoScript(
         **shared,
