@@ -77,6 +77,11 @@ def test_kto_without_a_kl_term_may_read_rows_in_random_order():
     assert "randperm" in converted(preferences("KTO", options))
 
 
+def test_kto_ignores_the_order_that_is_asked_for_where_its_release_did():
+    options = 'train_sampling_strategy="random"'
+    assert "randperm" not in converted(preferences("KTO", options, version="1.5.0"))
+
+
 @pytest.mark.parametrize(
     ("version", "shown"),
     [
