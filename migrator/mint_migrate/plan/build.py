@@ -40,7 +40,7 @@ def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
     """Decide about everything in *facts*. The decisions cover the found things one to one."""
     version, evidence = infer_version(facts, tables, options)
     ledger = Ledger(facts=facts, tables=tables, options=options, version=version)
-    problems: list[Blocked] = []
+    blocked: list[tuple[Call, Blocked]] = []
     trainings: list[_Training] = []
     for call in facts.calls:
         kind = KINDS.get(tables.canonical(call.qualified))
@@ -52,18 +52,17 @@ def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
             planner = kind.whole(attempt, call) or plan_trainer
             script, imports = planner(attempt, kind, call, names)
         except Blocked as problem:
-            problems.append(problem)
+            blocked.append((call, problem))
             continue
         ledger = attempt
         trainings.append(_Training(kind, call, script, imports))
     if trainings:
         try:
-            return _finish(ledger, trainings, evidence)
+            return _finish(ledger, trainings, blocked, evidence)
         except Blocked as problem:
-            problems.insert(0, problem)
-    return _unconverted(
-        facts, tables, options, version, evidence, problems[0] if problems else None
-    )
+            return _unconverted(facts, tables, options, version, evidence, problem)
+    first = blocked[0][1] if blocked else None
+    return _unconverted(facts, tables, options, version, evidence, first)
 
 
 def _names(facts: Facts, kind: TrainerKind, others: Iterable[_Training]) -> Names:
@@ -71,14 +70,25 @@ def _names(facts: Facts, kind: TrainerKind, others: Iterable[_Training]) -> Name
     return allocate_names(facts, kind.roles, kind.short, taken)
 
 
-def _finish(ledger: Ledger, trainings: list[_Training], evidence: tuple[str, ...]) -> Plan:
+def _finish(
+    ledger: Ledger,
+    trainings: list[_Training],
+    blocked: list[tuple[Call, Blocked]],
+    evidence: tuple[str, ...],
+) -> Plan:
     """Decide what the trainers' rules did not, and put the plan together.
+
+    A trainer that is not converted beside others becomes a comment under its own reason.
 
     Raises:
         Blocked: what became a comment is needed for training.
     """
     facts = ledger.facts
-    partial = False
+    partial = bool(blocked)
+    for call, problem in blocked:
+        ledger.decide_call(call, Fidelity.MANUAL, problem.code, problem.note)
+        ledger.mark_broken(call.statement, problem.code, problem.note)
+        ledger.notices.append(f"{problem.code}: {problem.note}")
     for call in facts.calls:
         if call.found not in ledger.decisions:
             partial |= decide_call(ledger, call)

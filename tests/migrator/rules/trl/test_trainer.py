@@ -89,7 +89,7 @@ def test_a_file_that_uses_no_framework_is_skipped(text, code):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("from trl import DPOTrainer\nt = DPOTrainer()\nt.train()", "MM201"),
+        ("from trl import DPOTrainer\nt = DPOTrainer()\nt.train()", "MM230"),
         (
             "import trl\nclass A(trl.SFTTrainer):\n  def f(self): pass\nA().train()",
             "MM202",
@@ -223,3 +223,15 @@ def test_an_argument_that_is_not_known_yet_where_the_configuration_stands_is_lef
     result = migrated(OLD.format(argument).replace("trainer = ", "size = 64\ntrainer = "))
     assert result.text is None
     assert "`size` is set between" in result.notices[0]
+
+
+def test_a_trainer_that_is_not_converted_beside_another_says_why():
+    second = (
+        "from trl import DPOTrainer\n"
+        "second = DPOTrainer('Qwen/Qwen3-0.6B', train_dataset=dataset, **kwargs())\n"
+        "second.train()\n"
+    )
+    result = migrated(PLAIN + second)
+    assert "# second = DPOTrainer(" in converted(result)
+    assert any("hides what the trainer is given" in notice for notice in result.notices)
+    assert "TODO[mint-migrate MM291]" in converted(result)
