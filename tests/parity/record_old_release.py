@@ -48,10 +48,15 @@ class Enough(BaseException):
 
 
 def main(arguments: list[str]) -> int:
-    """Record one script into a file, or every script of a folder into `fixtures/losses`."""
+    """Record scripts into files, or every script of a folder into `fixtures/losses`.
+
+    Args:
+        arguments: script, file, script, file, ... or one folder.
+    """
     given = Path(arguments[0]).resolve()
     if given.is_file():
-        return _record(given, Path(arguments[1]).resolve())
+        paths = [Path(argument).resolve() for argument in arguments]
+        return _record(list(zip(paths[0::2], paths[1::2], strict=True)))
     failed = []
     version = importlib.metadata.version("trl")
     for script in sorted(given.glob("*.py")):
@@ -63,8 +68,8 @@ def main(arguments: list[str]) -> int:
     return len(failed)
 
 
-def _record(script: Path, target: Path) -> int:
-    """Run one script in a fresh world and write its figures."""
+def _record(pairs: list[tuple[Path, Path]]) -> int:
+    """Run scripts one after the other, each in a fresh world, and write their figures."""
     quiet = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     os.environ.update(quiet | {"ACCELERATE_MIXED_PRECISION": "no", "WANDB_MODE": "disabled"})
     import torch
@@ -74,6 +79,27 @@ def _record(script: Path, target: Path) -> int:
     length: dict[str, Any] = {}
     _train_on_cpu()
     _watch_training(steps, length)
+    for script, target in pairs:
+        steps.clear()
+        length.clear()
+        _run(script)
+        if not steps:
+            sys.stderr.write(f"{script} trained nothing\n")
+            return 1
+        content = {
+            "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+            "seed": SEED,
+            "adapter": adapter_digest(),
+            **length,
+            "steps": steps,
+        }
+        target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        print(f"{target.name}: {len(steps)} steps, first loss {steps[0]['loss']:.6f}")
+    return 0
+
+
+def _run(script: Path) -> None:
+    """Run a script inside a world of its own until it has taken enough steps."""
     with tempfile.TemporaryDirectory() as folder:
         write_world(Path(folder))
         os.chdir(folder)
@@ -81,19 +107,6 @@ def _record(script: Path, target: Path) -> int:
         with contextlib.suppress(Enough):
             runpy.run_path(str(script), run_name="__main__")
         os.chdir("/")
-    if not steps:
-        sys.stderr.write(f"{script} trained nothing\n")
-        return 1
-    content = {
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "seed": SEED,
-        "adapter": adapter_digest(),
-        **length,
-        "steps": steps,
-    }
-    target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"{target.name}: {len(steps)} steps, first loss {steps[0]['loss']:.6f}")
-    return 0
 
 
 def _train_on_cpu() -> None:
