@@ -1,4 +1,4 @@
-"""Every loss of `DPOTrainer` trains to the numbers of TRL itself, through the emitted script as it is.
+"""Every loss of `DPOTrainer` trains to the numbers of TRL, through the emitted script as it is.
 
 One process trains the originals with the real TRL, one server and one process their conversions.
 The model, the rows and the adapter both sides start from are those of `support/old_world.py`: its
@@ -73,9 +73,11 @@ CASES = {
     "several": f'{PARTS}, loss_type=["sigmoid", "bco_pair", "sft"], loss_weights=[0.8, 0.2, 1.0]',
     "forward_kl": f'{WHOLE}, f_divergence_type="forward_kl", loss_type="ipo"',
     "js_divergence": f'{WHOLE}, f_divergence_type="js_divergence", loss_type="sigmoid_norm"',
-    "alpha_divergence": f'{WHOLE}, f_divergence_type="alpha_divergence", f_alpha_divergence_coef=0.3',
+    "alpha_divergence": f'{WHOLE}, f_divergence_type="alpha_divergence", '
+    "f_alpha_divergence_coef=0.3",
     "lengths": f"{PARTS}, ld_alpha=0.4, max_length=40",
-    "keep_end": f'{WHOLE}, max_length=32, truncation_mode="keep_end", precompute_ref_log_probs=True',
+    "keep_end": f'{WHOLE}, max_length=32, truncation_mode="keep_end", '
+    "precompute_ref_log_probs=True",
 }
 DATA = {"exo_pair": "chat_preferences", "apo_zero": "implicit", "several": "implicit"}
 """Rows of the cases that do not read pairs of text."""

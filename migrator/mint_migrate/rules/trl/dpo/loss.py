@@ -193,7 +193,8 @@ def _likelihood(plan: TrainerPlan, facts: Facts) -> tuple[str, bool]:
     if facts["dpo_rpo"] == "of_pairs":
         raise Blocked(
             "MM221",
-            "this release averaged the likelihood of `rpo_alpha` pair by pair, which is not converted",
+            "this release averaged the likelihood of `rpo_alpha` pair by pair, which is not "
+            "converted",
             config.arguments["rpo_alpha"].found,
         )
     return need(plan, "rpo_alpha"), facts["dpo_rpo"] == "scales_preference"

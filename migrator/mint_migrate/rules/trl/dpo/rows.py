@@ -92,8 +92,8 @@ def literal_or_given(plan: TrainerPlan, name: str) -> object:
 
 def _say_padded(plan: TrainerPlan) -> None:
     note = (
-        "this release cut the start of a batch as it was padded, which takes more from rows shorter "
-        "than its longest; the result keeps the last `max_length` tokens of each row"
+        "this release cut the start of a batch as it was padded, which takes more from rows "
+        "shorter than its longest; the result keeps the last `max_length` tokens of each row"
     )
     config = plan.config
     if not config.has("max_length"):
