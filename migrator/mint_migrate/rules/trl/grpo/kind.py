@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mint_migrate.model.facts import Argument
 from mint_migrate.model.grpo_script import GrpoScript
+from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.trl.config import ConfigPlan, plan_plain_fields
 from mint_migrate.rules.trl.continued import reference_is_copied
@@ -151,7 +152,23 @@ def _decide(plan: TrainerPlan, name: str, argument: Argument) -> bool:
     if name == "reward_funcs":
         decide_rewards(plan, argument)
         return True
+    if name == "eval_dataset" and plan.script is not None and plan.script.eval_dataset:
+        _decide_evaluation(plan, argument)
+        return True
     return decide_tools(plan, name, argument)
+
+
+def _decide_evaluation(plan: TrainerPlan, argument: Argument) -> None:
+    note = (
+        "evaluation rewards new samples of these prompts; `eval_loss`, which is about 0 on the "
+        "policy's own samples, is not computed"
+    )
+    row = plan.ledger.tables.row(f"{plan.kind.trainer}.eval_dataset", plan.ledger.version)
+    target = f"{plan.names['evaluate']}()"
+    plan.ledger.decide(
+        argument.found, Fidelity.APPROXIMATE, row=row, code="MM233", target=target, note=note
+    )
+    plan.ledger.differ(argument.found, "MM233", note, plan.train_use.statement)
 
 
 def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
@@ -165,7 +182,7 @@ def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
         needed |= {"import asyncio", "import inspect"}
     needed |= imports_of_rewards(script.rewards)
     if script.tools:
-        needed.add("import re")
+        needed |= {"import os", "import re"}
     if script.tools == "environment":
         needed.add("import inspect")
     return frozenset(needed)

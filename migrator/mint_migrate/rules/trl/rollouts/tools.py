@@ -13,8 +13,8 @@ from mint_migrate.rules.trl.state import TrainerPlan
 CODE = "MM203"
 LIMIT = "max_tool_calling_iterations"
 NOTE = (
-    "calls of tools are read as the chat templates of Qwen write them, `<tool_call>{...}</tool_call>`; "
-    "change `parse_answer` for a model that writes them otherwise"
+    "calls of tools are read as the chat templates of Qwen write them, "
+    "`<tool_call>{...}</tool_call>`; change `parse_answer` for a model that writes them otherwise"
 )
 GET_REWARD = re.compile(r"\bdef\s+get_reward\b")
 
