@@ -145,14 +145,15 @@ def _draws(config: ConfigPlan, facts: Facts, parts: bool, micro_batches: bool) -
         "which completions of a round share a step or micro-batch was drawn from the global "
         "random state; the result draws it with `seed`"
     )
-    config.ledger.notices.append(f"MM215: {note}")
-    names = [*JOINED, "generation_batch_size", "steps_per_generation"]
-    for name in names:
-        if config.has(name) and config.ledger.decisions[config.arguments[name].found].fidelity is (
-            Fidelity.EXACT
-        ):
-            config.ledger.differ(config.arguments[name].found, "MM215", note, config.place)
-            break
+    names = ("generation_batch_size", "steps_per_generation", JOINED[1], JOINED[0])
+    name = next((item for item in names if config.has(item)), None)
+    if name is None:
+        config.ledger.notices.append(f"MM215: {note}")
+        return True
+    found = config.arguments[name].found
+    target = config.ledger.decisions.pop(found).target
+    config.decide(name, Fidelity.APPROXIMATE, "MM215", target, note)
+    config.ledger.differ(found, "MM215", note, config.place)
     return True
 
 
