@@ -69,6 +69,8 @@ class RewardsScript:
     metric: str = "rewards/{name}/mean"
     spread: str = "batch"
     """What `reward_std` is: batch | groups."""
+    partials: bool = False
+    """Some may be made by `functools.partial`, and go by the name of what it wraps."""
     models: bool = False
     """Some rewards come from a local model."""
     own: tuple[tuple[str, str], ...] = ()

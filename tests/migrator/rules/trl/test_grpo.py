@@ -204,6 +204,12 @@ def test_reward_functions_are_handed_on_as_they_are(rewards: str, written: str) 
     assert decision(result, "trl.GRPOTrainer.reward_funcs").fidelity is Fidelity.EXACT
 
 
+def test_a_partial_goes_by_the_name_of_what_it_wraps() -> None:
+    unwrapped = 'reward_func = getattr(reward_func, "func", reward_func)'
+    assert unwrapped in converted(grpo(rewards="[partial(brevity, limit=3)]"))
+    assert unwrapped not in converted(grpo())
+
+
 @pytest.mark.parametrize("part", ["isnan", "asyncio", "trainer_state", "log_metric"])
 def test_simple_rewards_need_no_special_cases(part: str) -> None:
     assert part not in converted(grpo())

@@ -70,6 +70,7 @@ def plan_rewards(plan: TrainerPlan, facts: Facts) -> RewardsScript:
         weights=weights,
         metric=str(facts["grpo_reward_metric"]),
         spread=str(facts["grpo_reward_std"]),
+        partials="partial(" in text,
         models=rewards.models,
         own=own,
     )
