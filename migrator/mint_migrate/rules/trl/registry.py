@@ -7,6 +7,7 @@ from mint_migrate.rules.trl.dpo.kind import DPO
 from mint_migrate.rules.trl.grpo.kind import GRPO
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.kto.kind import KTO
+from mint_migrate.rules.trl.online_dpo.kind import ONLINE_DPO
 from mint_migrate.rules.trl.orpo.kind import ORPO
 from mint_migrate.rules.trl.ppo.kind import PPO, PPO_V2
 from mint_migrate.rules.trl.reward.kind import REWARD
@@ -18,6 +19,7 @@ _ALL = (
     DPO,
     GRPO,
     KTO,
+    ONLINE_DPO,
     ORPO,
     PPO,
     PPO_V2,

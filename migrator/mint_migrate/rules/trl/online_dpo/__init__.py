@@ -1,0 +1,1 @@
+"""Preference optimization on samples of the policy itself."""
