@@ -220,6 +220,9 @@ def _unconverted(
             note = f"a subclass of `{bases[0]}` is trained; its overridden methods need a person"
         elif names:
             note = f"{', '.join(f'`{name}`' for name in names)} has no conversion yet"
+            known = tables.row(names[0]) if len(names) == 1 else None
+            if known is not None and known.note and known.fidelity is Fidelity.MANUAL:
+                code, note = known.code or code, f"`{names[0]}` has no conversion: {known.note}"
         else:
             note = "no trainer that can be converted is built here"
     decisions = []
