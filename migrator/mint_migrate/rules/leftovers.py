@@ -67,7 +67,7 @@ def decide_call(ledger: Ledger, call: Call) -> bool:
 
 
 def _is_own_pipeline(call: Call) -> bool:
-    """Say whether a pipeline of transformers answers something else than the trained model would."""
+    """Say whether a pipeline of transformers does something else than the trained model does."""
     if call.qualified != "transformers.pipeline":
         return False
     task = next(

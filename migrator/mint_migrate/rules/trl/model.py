@@ -19,7 +19,7 @@ from mint_migrate.rules.trl.unsloth import follow_loader, is_loader
 from mint_migrate.tables.rows import Row
 
 VALUE_HEAD = "trl.AutoModelForCausalLMWithValueHead.from_pretrained"
-"""Loads a causal language model with a critic beside its head; takes the LoRA configuration, too."""
+"""Loads a causal language model with a critic beside its head; may take the LoRA configuration."""
 LOADED = "pretrained_model_name_or_path"
 SERVED = "ForCausalLM.from_pretrained"
 SCALAR_HEAD = "ForSequenceClassification.from_pretrained"
@@ -271,7 +271,7 @@ def finish_model(ledger: Ledger, plan: ModelPlan) -> None:
 
 
 def _option_row(ledger: Ledger, call: Call, name: str) -> Row | None:
-    """Return the row of an option of a loader; a model with a value head is loaded like any other."""
+    """Return the row of a loader's option; a model with a value head is loaded like any other."""
     if ledger.tables.canonical(call.qualified) == VALUE_HEAD:
         return ledger.tables.row(f"transformers.AutoModelForCausalLM.from_pretrained.{name}")
     row = ledger.tables.row(f"{call.qualified}.{name}")

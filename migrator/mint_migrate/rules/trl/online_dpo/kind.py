@@ -1,4 +1,4 @@
-"""`OnlineDPOTrainer(...)` and its `.train()` become a loop that samples two answers and compares them.
+"""`OnlineDPOTrainer(...)` and its `.train()` become a loop that compares two answers of its own.
 
 Formulas: TRL v1.16.0, `experimental/online_dpo/online_dpo_trainer.py`, `training_step`.
 """

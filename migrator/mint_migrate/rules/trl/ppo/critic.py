@@ -11,8 +11,9 @@ from mint_migrate.rules.trl.state import BuiltTrainer
 CRITIC_FREE = "critic-free"
 CRITIC_OPTIONS = ("vf_coef", "cliprange_value")
 CHANGED = (
-    "another algorithm, asked for with --ppo critic-free: no value function is trained; an advantage "
-    "is the discounted (gamma * lam) sum of the rewards from its token on, whitened over the batch"
+    "another algorithm, asked for with --ppo critic-free: no value function is trained; an "
+    "advantage is the discounted (gamma * lam) sum of the rewards from its token on, whitened "
+    "over the batch"
 )
 
 

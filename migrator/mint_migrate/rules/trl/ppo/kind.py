@@ -20,7 +20,7 @@ LAST_WITH_STEP, LAST_WITH_PPO, LAST_WITH_V2 = "0.11.4", "1.12.0", "0.12.2"
 
 
 def _choose(ledger: Ledger, trainer: Call) -> Planner | None:
-    """Before 0.12 the user's own loop calls `step`; a call of it decides where versions are open."""
+    """Before 0.12 the user's own loop calls `step`; where it does, the release is one of those."""
     steps = any(
         use.call == trainer.number and use.chain in {"step", "generate"}
         for use in ledger.facts.uses

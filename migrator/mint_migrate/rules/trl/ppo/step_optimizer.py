@@ -38,7 +38,9 @@ def plan_step_optimizer(plan: BuiltTrainer) -> StepOptimizer:
     argument = plan.given("optimizer")
     if argument is None:
         return settings
-    call = _call_of(plan, argument)
+    text = _text_of(plan, argument)
+    tree = ast.parse(text, mode="eval").body
+    call = tree if isinstance(tree, ast.Call) else None
     name = ast.unparse(call.func).rsplit(".", 1)[-1] if call is not None else ""
     if call is None or name not in {"Adam", "AdamW"}:
         raise Blocked(
@@ -46,7 +48,11 @@ def plan_step_optimizer(plan: BuiltTrainer) -> StepOptimizer:
             f"`optimizer={argument.value.text}` is not an Adam or AdamW of torch that is made here",
             argument.found,
         )
-    options = {item.arg: ast.unparse(item.value) for item in call.keywords if item.arg}
+    options = {
+        item.arg: ast.get_source_segment(text, item.value) or ""
+        for item in call.keywords
+        if item.arg
+    }
     settings["weight_decay"] = options.get("weight_decay", "0.01" if name == "AdamW" else "0.0")
     if name == "Adam" and "weight_decay" in options:
         raise Blocked(
@@ -72,15 +78,15 @@ def _own_text(plan: BuiltTrainer, text: str) -> str:
     return text
 
 
-def _call_of(plan: BuiltTrainer, argument: Argument) -> ast.Call | None:
+def _text_of(plan: BuiltTrainer, argument: Argument) -> str:
+    """Return the expression that makes the optimizer, as one line may hold it."""
     text = argument.value.text
     if argument.value.name is not None:
         binding = plan.ledger.binding_of(
             argument.value.name, plan.trainer.scope, plan.trainer.statement
         )
         text = binding.value.text if binding is not None and binding.value is not None else text
-    tree = ast.parse(f"({text})", mode="eval").body
-    return tree if isinstance(tree, ast.Call) else None
+    return f"({text})"
 
 
 def _decide(plan: BuiltTrainer, argument: Argument) -> None:

@@ -123,7 +123,7 @@ def _decide_kept(ledger: Ledger, use: Use, row, target: str, *, saves: bool) -> 
 
 
 def _plan_generation(plan: BuiltTrainer, use: Use, argument: Argument) -> None:
-    """Decide one argument of `generate`; options behind `**` that cannot be seen fail when it runs."""
+    """Decide one argument of `generate`; what hides behind `**` fails when it runs, if it must."""
     ledger, name = plan.ledger, argument.keyword
     target = f"{plan.names['policy_trainer']}.generate()"
     literal = argument.value.literal

@@ -1,4 +1,4 @@
-"""Rule: PPO driven step by step. The user's loop stays; the trainer becomes a class with its methods.
+"""Rule: PPO driven step by step. The user's loop stays; the trainer becomes a class of methods.
 
 Releases before 0.12. Finds: one construction of `PPOTrainer`, whatever calls `generate`, `step` and
 `log_stats` on it. Writes: the class, a `SimpleNamespace` where the configuration stood, and the
