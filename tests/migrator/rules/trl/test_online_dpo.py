@@ -40,7 +40,7 @@ def online(config: str = "", trainer: str = "reward_funcs=length") -> Migrated:
         ('loss_type="ipo"', "1.0 / (2.0 * beta)"),
         ("beta=[0.3, 0.1]", "config.beta[min(epoch, len(config.beta) - 1)]"),
         ("missing_eos_penalty=1.0", "scores[i] -= config.missing_eos_penalty"),
-        ("gradient_accumulation_steps=2", "losses.split(size)"),
+        ("gradient_accumulation_steps=2", "losses.split(config.micro_batch_size)"),
         ("top_p=0.9", "top_p=config.top_p"),
         ("reward_weights=[2.0]", "config.reward_weights"),
     ],

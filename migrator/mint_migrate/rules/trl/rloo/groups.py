@@ -16,6 +16,7 @@ from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.rollouts.rewards import (
     decide_rewards,
     find_rewards,
+    imports_of_rewards,
     plan_rewards,
     say_logged,
 )
@@ -149,7 +150,7 @@ def decide_reward_funcs(plan: TrainerPlan, name: str, argument: Argument) -> boo
 def needed_by_groups(script: LoopScript) -> frozenset[str]:
     """Return the imports that the functions need."""
     assert isinstance(script, RlooScript)
-    needed = {"import torch"}
+    needed = {"import torch"} | imports_of_rewards(script.rewards)
     if script.rounds.order == "epochs":
         needed.add("import itertools")
     if script.rewards.may_wait:
