@@ -44,10 +44,40 @@ class DataScript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextTemplate:
+    """A piece of text, or its tokens, that marks where an answer or a question begins."""
+
+    name: str
+    """Parameter that holds it: `response_template`."""
+    form: str
+    """text | ids (a list of tokens) | any (seen when it runs)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersScript:
+    """Only what follows a template is trained on."""
+
+    how: str
+    """last (behind the last response template) | turns (from a response template to the next
+    instruction template) | chats (the same, as unsloth finds them).
+    """
+    templates: tuple[TextTemplate, ...]
+    """In the order of the parameters."""
+    tokenizer: str = "tokenizer"
+    """The tokenizer that knows the templates, as a variable of the loop."""
+
+    @property
+    def arguments(self) -> str:
+        """What the function takes behind the tokens."""
+        return ", ".join([self.tokenizer, *(item.name for item in self.templates)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SftScript(EpochsScript):
     """Everything `sft.py.j2` looks at."""
 
     template: ClassVar[str] = "sft.py.j2"
     data: DataScript
+    answers: AnswersScript | None = None
     counts_first_token: bool = False
     """The original divided by all labels, though nothing predicts the first of each row."""

@@ -279,6 +279,15 @@ class Ledger:
     def call_of(self, number: int) -> Call:
         return self.facts.calls[number]
 
+    def call_behind(self, value: Value, scope: int, before: Span) -> Call | None:
+        """Return the source call that an expression is, or that its variable was bound to."""
+        number = value.call
+        if number is None and value.name is not None:
+            binding = self.binding_of(value.name, scope, before)
+            if binding is not None and binding.value is not None:
+                number = binding.value.call
+        return None if number is None else self.call_of(number)
+
     def returned_call(self, value: Value) -> Call | None:
         """Return the source call that a function of the file returns, where *value* is a call of
         it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mint_migrate.model.facts import Argument, Call
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.state import BuiltTrainer, TrainerPlan
 
@@ -32,6 +33,25 @@ def check_unchanged(plan: TrainerPlan) -> None:
                 f"`{binding.name}` changes between its use for the trainer and `train()`",
                 trainer.found,
             )
+
+
+def check_handed(plan: TrainerPlan, argument: Argument, call: Call) -> None:
+    """An argument of *call* is evaluated where training starts: it must mean the same there.
+
+    Raises:
+        Blocked: what it reads changes in between, or is not known there.
+    """
+    ledger = plan.ledger
+    for name in argument.value.loads:
+        owner = ledger.owner_of(name, call.scope)
+        if owner != ledger.owner_of(name, plan.trainer.scope):
+            note = f"`{name}` is not known where the trainer is"
+            raise Blocked("MM230", note, argument.found)
+        for binding in ledger.facts.bindings:
+            is_same = binding.name == name and binding.scope == owner
+            if is_same and call.statement < binding.statement < plan.train_use.statement:
+                note = f"`{name}` changes between its use and `train()`"
+                raise Blocked("MM238", note, argument.found)
 
 
 def check_evaluation_rows(plan: TrainerPlan) -> None:

@@ -98,13 +98,9 @@ def _short(argument: Argument) -> str:
 def _is_plain_collator(plan: TrainerPlan, argument: Argument) -> bool:
     """Say whether the collator only shifts and pads: the one for language models, `mlm=False`."""
     ledger = plan.ledger
-    number = argument.value.call
-    if number is None and argument.value.name is not None:
-        binding = ledger.binding_of(argument.value.name, plan.trainer.scope, plan.trainer.statement)
-        number = binding.value.call if binding is not None and binding.value is not None else None
-    if number is None:
+    call = ledger.call_behind(argument.value, plan.trainer.scope, plan.trainer.statement)
+    if call is None:
         return False
-    call = ledger.call_of(number)
     options = {item.keyword: item.value.literal for item in call.arguments}
     is_plain = (
         call.qualified.endswith("DataCollatorForLanguageModeling") and options.get("mlm") == "False"

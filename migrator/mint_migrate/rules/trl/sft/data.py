@@ -8,6 +8,7 @@ in TRL's order.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from mint_migrate.model.facts import Argument, FunctionFact
 from mint_migrate.model.plan import Fidelity
@@ -73,6 +74,11 @@ def plan_data(
     )
     _decide_fields(config, data)
     return data
+
+
+def without_masks(data: DataScript) -> DataScript:
+    """Return the same rows, where what is trained on is decided by their tokens afterwards."""
+    return replace(data, masked=True, completion_only=False, reads_labels=False, drops_masked=False)
 
 
 def _format(ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument], facts: Facts) -> str:

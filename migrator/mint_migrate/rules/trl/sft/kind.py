@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from mint_migrate.model.facts import Argument
 from mint_migrate.model.script import LoopScript
-from mint_migrate.model.sft_script import SftScript
+from mint_migrate.model.sft_script import AnswersScript, SftScript
 from mint_migrate.rules.trl.config import plan_batch, plan_plain_fields
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.learning_rate import scale_learning_rate
 from mint_migrate.rules.trl.loop import plan_epochs, plan_loop
 from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.schedule import plan_schedule
-from mint_migrate.rules.trl.sft.data import decide_formatting, plan_data
+from mint_migrate.rules.trl.sft.answers import decide_label_collator, plan_answers
+from mint_migrate.rules.trl.sft.data import decide_formatting, plan_data, without_masks
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.windows import plan_windows
 
@@ -41,6 +42,9 @@ def plan_sft(plan: TrainerPlan) -> SftScript:
     config.need("output_dir", plan.default_output("SFT"))
     config.need("learning_rate")
     data = plan_data(ledger, config, plan.arguments, facts)
+    answers = plan_answers(plan)
+    if answers is not None:
+        data = without_masks(data)
     plan_optimizer(config)
     schedule = plan_schedule(config)
     loop = plan_loop(plan, schedule)
@@ -50,25 +54,40 @@ def plan_sft(plan: TrainerPlan) -> SftScript:
         **loop,
         **epochs,
         data=data,
+        answers=None if answers is None else answers.script,
+        handed=() if answers is None else answers.handed,
         passes=passes,
         counts_first_token=facts["loss_divisor"] == "labels" and not windows.averages,
     )
 
 
 def _decide(plan: TrainerPlan, name: str, argument: Argument) -> bool:
+    assert isinstance(plan.script, SftScript)
+    if name == "data_collator" and plan.script.answers is not None:
+        return _decide_collator(plan, plan.script.answers, argument)
     if name != "formatting_func":
         return False
-    assert isinstance(plan.script, SftScript)
     decide_formatting(plan.ledger, argument, plan.script.data.batched_formatting)
+    return True
+
+
+def _decide_collator(plan: TrainerPlan, answers: AnswersScript, argument: Argument) -> bool:
+    if answers.how == "chats":
+        return decide_label_collator(plan, argument)
+    row = plan.ledger.tables.row("trl.SFTTrainer.data_collator")
+    plan.ledger.exact(argument.found, row, f"{plan.names['mask_answers']}()")
     return True
 
 
 def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     assert isinstance(script, SftScript)
     has_prompt = script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}
+    needed = set()
     if has_prompt and script.data.completion_only and script.data.pairs == "common_prefix":
-        return frozenset({"import os"})
-    return frozenset()
+        needed.add("import os")
+    if script.answers is not None and script.answers.how != "chats":
+        needed.add("import warnings")
+    return frozenset(needed)
 
 
 def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> str | None:
@@ -79,7 +98,13 @@ def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> s
     if script.data.format == "formatting_func":
         extra = f", {plan.arguments['formatting_func'].value.text}"
     row = f"{plan.names['tokenize']}(row, {tokenizer}, {plan.config_name}{extra})"
-    return f"[{row} for row in {{dataset}}]"
+    if script.answers is None:
+        return f"[{row} for row in {{dataset}}]"
+    handed = dict(script.handed)
+    names = (script.answers.tokenizer, *(item.name for item in script.answers.templates))
+    values = ", ".join(handed.get(name, tokenizer) for name in names)
+    mask = f"{plan.names['mask_answers']}(tokens, {values})"
+    return f"[(tokens, {mask}) for tokens in ({row} for row in {{dataset}})]"
 
 
 SFT = TrainerKind(
@@ -99,6 +124,7 @@ SFT = TrainerKind(
     carried=frozenset({"max_length"}),
     decided=DECIDED,
     plan=plan_sft,
+    roles={"mask_answers": ("mask_answers", "answer_mask", "mask_of_answers")},
     decide=_decide,
     imports=_imports,
     evaluation_rows=_evaluation_rows,
