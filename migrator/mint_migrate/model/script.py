@@ -77,6 +77,8 @@ class LoopScript(TrainingScript):
     logging_first_step: bool = False
     summarizes: bool = False
     """The user's code reads the result of `train()`."""
+    times: bool = False
+    """It reads from there how long training took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "find_checkpoint": ("find_checkpoint", "find_training_state", "find_mint_checkpoint"),
     "train": ("train", "run_training", "train_on_mint"),
     "checkpoint": ("checkpoint", "saved", "mint_checkpoint"),
+    "started": ("started", "training_started", "mint_training_started"),
     "summary": ("training_summary", "summary_of_training", "mint_training_summary"),
     "rows": ("eval_rows", "held_out_rows", "mint_eval_rows"),
     "sampled_model": ("SampledModel", "ClientModel"),

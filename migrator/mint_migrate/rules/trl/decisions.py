@@ -198,9 +198,10 @@ def _decide_train(plan: TrainerPlan, use: Use) -> None:
     if use.target is None:
         ledger.exact(use.found, row, f"{plan.names['train']}()")
     else:
+        speed = " and the figures of its speed" if plan.script and plan.script.times else ""
         note = (
-            f"`{use.target}` has `training_loss`, `global_step` and `metrics['train_loss']`, "
-            "nothing else"
+            f"`{use.target}` has `training_loss`, `global_step` and `metrics['train_loss']`"
+            f"{speed}, nothing else"
         )
         ledger.decide(
             use.found,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TypedDict
 
 from mint_migrate.model.facts import Argument
@@ -14,6 +15,8 @@ from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.windows import Windows
 
 OPTIMIZER_FIELDS = ("adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm")
+SPEED = re.compile(r"train_runtime|train_\w+_per_second")
+"""Names of what the result of `train()` says about time."""
 TRACKERS = frozenset({"wandb", "tensorboard"})
 
 
@@ -41,6 +44,7 @@ class LoopFields(TypedDict):
     run_name: bool
     logging_first_step: bool
     summarizes: bool
+    times: bool
 
 
 class EpochsFields(TypedDict):
@@ -97,6 +101,7 @@ def plan_loop(plan: TrainerPlan, schedule: Schedule) -> LoopFields:
         run_name="run_name" in config.fields,
         logging_first_step=_flag(config, "logging_first_step"),
         summarizes=plan.train_use.target is not None,
+        times=plan.train_use.target is not None and bool(SPEED.search(config.ledger.facts.text)),
     )
 
 

@@ -80,13 +80,22 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
     lines.append(")")
     if plan.train_use.target is not None:
-        lines.append(
-            f"{plan.train_use.target} = {plan.names['summary']}({plan.config_name}.output_dir)"
-        )
+        lines.append(_summary(plan, script))
+    if script.times:
+        lines.insert(0, f"{plan.names['started']} = time.perf_counter()")
     client = f"{prefix}{plan.names['client']}.save_weights_and_get_sampling_client()"
     lines += [f"{name} = {plan.names['sampled_model']}({client})" for name in plan.sampled_after]
     text = "\n".join(lines)
     ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
+
+
+def _summary(plan: TrainerPlan, script: LoopScript) -> str:
+    """Return the statement that binds what the result of `train()` was bound to."""
+    given = f"{plan.config_name}.output_dir"
+    if script.times:
+        seconds = f"time.perf_counter() - {plan.names['started']}"
+        given += f", {plan.config_name}.batch_size, {seconds}"
+    return f"{plan.train_use.target} = {plan.names['summary']}({given})"
 
 
 def argument_lines(name: str, argument: Argument) -> list[str]:
@@ -124,6 +133,8 @@ def needed_imports(script: LoopScript) -> frozenset[str]:
     draws = isinstance(script, EpochsScript) and script.order != "sequential"
     if draws or script.samples:
         needed.add("import torch")
+    if script.times:
+        needed.add("import time")
     if script.tracker == "wandb":
         needed |= {"import wandb", "import os"} if script.tracker_starts else {"import wandb"}
     if script.tracker == "tensorboard":
