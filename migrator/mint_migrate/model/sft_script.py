@@ -29,6 +29,8 @@ class DataScript:
     """
     masked: bool = False
     completion_only: bool = True
+    assistant_only: bool = False
+    """Only what the template marks as the assistant's is trained on."""
     marks_generation: bool = True
     """Whether a conversational prompt ends in the template's generation prompt."""
     masks_padding: bool = False

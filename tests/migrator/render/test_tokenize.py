@@ -47,6 +47,21 @@ CHAT_PAIRS = [
         "completion": [{"role": "assistant", "content": "Because"}],
     },
 ]
+# The template of the tiny model, with marks around what the assistant says.
+MARKED = """\
+{%- for message in messages %}
+{{- "<|im_start|>" + message["role"] + "\\n" }}
+{%- if message["role"] == "assistant" %}
+{%- generation %}{{- message["content"] + "<|im_end|>" }}{%- endgeneration %}
+{{- "\\n" }}
+{%- else %}
+{{- message["content"] + "<|im_end|>\\n" }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- "<|im_start|>assistant\\n" }}{%- endif %}
+"""
+PLAIN = MARKED.replace("{%- generation %}", "").replace("{%- endgeneration %}", "")
+TALKS = [*CHATS, {"messages": [*CHATS[0]["messages"], *CHATS[1]["messages"][1:]]}]
 TOKENS = [{"input_ids": list(range(1, 9))}, {"input_ids": list(range(2, 60))}]
 CASES: list[tuple[str, str, list[dict[str, Any]]]] = [
     ("text", "", TEXTS),
@@ -61,6 +76,14 @@ CASES: list[tuple[str, str, list[dict[str, Any]]]] = [
     ("prompt completion all tokens", "completion_only_loss=False", PAIRS),
     ("chat prompt completion", "", CHAT_PAIRS),
     ("chat prompt completion all tokens", "completion_only_loss=False", CHAT_PAIRS),
+    ("assistant", "assistant_only_loss=True", TALKS),
+    ("assistant cut", "assistant_only_loss=True, max_length=40", TALKS),
+    ("assistant in completions", "assistant_only_loss=True", CHAT_PAIRS),
+    (
+        "assistant in prompts too",
+        "assistant_only_loss=True, completion_only_loss=False",
+        [{"prompt": TALKS[2]["messages"][:3], "completion": TALKS[2]["messages"][3:]}],
+    ),
     ("tokens", "", TOKENS),
     ("tokens cut", "max_length=12", TOKENS),
 ]
@@ -80,12 +103,21 @@ def theirs(
 ) -> list[tuple[list[int], list[int]]]:
     """Return (tokens, mask) of the rows as TRL prepares and collates them."""
     from datasets import Dataset
+    from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
     config = SFTConfig(
         output_dir=str(folder / "out"), report_to="none", use_cpu=True, bf16=False, **fields
     )
-    trainer = SFTTrainer(model=str(folder), args=config, train_dataset=Dataset.from_list(rows))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if fields.get("assistant_only_loss"):
+        tokenizer.chat_template = MARKED
+    trainer = SFTTrainer(
+        model=str(folder),
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
     found = []
     for row in trainer.train_dataset:
         batch = trainer.data_collator([row])
@@ -95,7 +127,7 @@ def theirs(
 
 
 def ours(
-    folder: Path, fields: str, rows: list[dict[str, Any]], shown: bool
+    folder: Path, fields: str, rows: list[dict[str, Any]], shown: bool, template: str = MARKED
 ) -> list[tuple[list[int], list[int]]]:
     """Return (tokens, mask) of the rows as the converted script makes them."""
     from transformers import AutoTokenizer
@@ -108,6 +140,8 @@ def ours(
         )
     space = pieces(converted(migrated(script)), "tokenize_row")
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    if "assistant_only_loss" in fields:
+        tokenizer.chat_template = template
     found = []
     for row in rows:
         result = space["tokenize_row"](row, tokenizer, space["config"])
@@ -127,3 +161,8 @@ def test_rows_become_the_tokens_of_trl(folder, fields, rows, shown):
     found = ours(folder, fields, rows, shown)
     found = [(tokens, mask) for tokens, mask in found if any(mask)]
     assert found == expected
+
+
+def test_a_template_without_marks_stops_the_script(folder):
+    with pytest.raises(ValueError, match="no token of a row is the assistant's"):
+        ours(folder, "assistant_only_loss=True", CHATS, shown=True, template=PLAIN)

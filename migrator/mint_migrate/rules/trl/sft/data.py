@@ -43,9 +43,10 @@ def plan_data(
     text_field = _text_field(config, trainer)
     completion_only = _completion_only(config, facts)
     is_completion = kind in {"prompt_completion", "prompt_completion_chat"}
+    assistant_only = _assistant_only(config, kind, facts)
     eos = _eos(kind, text_field, facts)
     masks_padding = bool(facts["pad_tokens_masked"])
-    masked = kind in {"any", "tokens"} or (is_completion and completion_only) or masks_padding
+    masked = assistant_only or kind in {"any", "tokens"} or (is_completion and completion_only) or masks_padding
     cut = _cut(config, trainer, facts)
     cuts_tokens = bool(facts["truncates_tokenized_rows"])
     if kind == "tokens" and not cuts_tokens:
@@ -64,6 +65,7 @@ def plan_data(
         chat=CHAT[str(facts["chat_tokenization"])],
         masked=masked,
         completion_only=completion_only,
+        assistant_only=assistant_only,
         marks_generation=facts["prompt_generation_mark"] is not False,
         masks_padding=masks_padding,
         reads_labels=bool(facts["reads_labels"]),
@@ -130,6 +132,31 @@ def _completion_only(config: ConfigPlan, facts: Facts) -> bool:
     if not config.has("completion_only_loss"):
         return facts["completion_only_default"] != "never"
     return config.literal("completion_only_loss") is not False
+
+
+def _assistant_only(config: ConfigPlan, kind: str, facts: Facts) -> bool:
+    """Say whether only the turns of the assistant count, as the chat template marks them.
+
+    Raises:
+        Blocked: the rows are no conversations, which TRL refuses as well.
+    """
+    name = "assistant_only_loss"
+    if not config.has(name) or not config.literal(name):
+        config.exact(name, "weights of all tokens")
+        return False
+    if kind not in {"messages", "prompt_completion_chat", "any"}:
+        note = "`assistant_only_loss=True` needs conversations, which the script does not show"
+        raise Blocked("MM224", note, config.arguments[name].found)
+    if facts["own_training_templates"]:
+        note = (
+            "the chat template must have {% generation %} marks: this release has templates of its "
+            "own for some models that lack them, the result stops there"
+        )
+        config.decide(name, Fidelity.APPROXIMATE, "MM224", "weights of the assistant", note)
+        config.ledger.differ(config.arguments[name].found, "MM224", note, config.place)
+    else:
+        config.exact(name, "weights of the assistant's tokens, by the template's marks")
+    return True
 
 
 def _cut(config: ConfigPlan, trainer: dict[str, Argument], facts: Facts) -> str:

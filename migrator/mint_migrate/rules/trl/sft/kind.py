@@ -18,6 +18,7 @@ from mint_migrate.rules.trl.windows import plan_windows
 
 DECIDED = frozenset(
     {
+        "assistant_only_loss",
         "dataset_text_field",
         "completion_only_loss",
         "truncation_mode",
