@@ -23,7 +23,8 @@ class Binding:
     """One place that gives a name a value.
 
     `qualified` is set for imports from a source package; `value` for assignments, where
-    `index` is the place inside a tuple target (None if the target is a plain name).
+    `index` is the place inside a tuple target (None if the target is a plain name). `definition`
+    is the function or class that a `def` or `class` binds, `parameter` the name of a parameter.
     """
 
     scope: Scope
@@ -31,6 +32,8 @@ class Binding:
     qualified: str | None = None
     value: ast.expr | None = None
     index: int | None = None
+    definition: ast.stmt | None = None
+    parameter: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +42,7 @@ class Scope:
 
     parent: Scope | None
     is_class: bool = False
+    node: ast.AST | None = None
     names: dict[str, list[Binding]] = field(default_factory=dict)
     attributes: dict[str, list[Binding]] = field(default_factory=dict)
     outer: dict[str, Scope] = field(default_factory=dict)
@@ -78,7 +82,7 @@ class Scoped(ast.NodeVisitor):
     def inside(self, node: ast.AST) -> Iterator[None]:
         outer = self.scope
         if node not in self.scopes:
-            self.scopes[node] = Scope(parent=outer, is_class=isinstance(node, ast.ClassDef))
+            self.scopes[node] = Scope(outer, isinstance(node, ast.ClassDef), node)
         self.scope = self.scopes[node]
         yield
         self.scope = outer
@@ -137,16 +141,21 @@ class Binder(Scoped):
     def bind_parameters(self, arguments: ast.arguments) -> None:
         for parameter in _parameters(arguments):
             self.note(parameter.arg, parameter)
+            self.scope.names[parameter.arg][-1].parameter = parameter.arg
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self.note(node.name, node)
+        self.note_definition(node)
         super().visit_FunctionDef(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self.note(node.name, node)
+        self.note_definition(node)
         super().visit_ClassDef(node)
+
+    def note_definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        self.note(node.name, node)
+        self.scope.outer.get(node.name, self.scope).names[node.name][-1].definition = node
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:

@@ -13,7 +13,9 @@ The rules:
 * A star import counts once and resolves no names: which names it brings is not in the source.
 * Trainers are tracked from the call that makes them (`...Trainer(...)`) to a name or to
   `self.<name>` in the same class; so are models. If one name is bound several times, a use
-  belongs to the last tracked binding before it.
+  belongs to the last tracked binding before it. They are followed through other names, out of
+  functions of the file that return them (`support.flow`), and into parameters that are given one
+  wherever the function is called.
 * A chain such as `trainer.model.save_pretrained(p)` is one item however long it is; the
   arguments of every call inside it are items of their own.
 """
@@ -25,10 +27,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from support.flow import Flow, Origin
 from support.scopes import (
     Binder,
-    Binding,
-    Position,
     Scope,
     Scoped,
     is_self,
@@ -37,8 +38,6 @@ from support.scopes import (
 )
 
 Kind = Literal["import", "call", "argument", "config_key", "callback", "method"]
-
-MODEL_FUNCTIONS = frozenset({"get_peft_model", "prepare_model_for_kbit_training"})
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -75,7 +74,7 @@ def found(source: str) -> list[Item]:
     tree = ast.parse(source)
     binder = Binder()
     binder.visit_Module(tree)
-    collector = _Collector(binder.scopes, source)
+    collector = _Collector(binder.scopes, Flow(tree, binder.scopes), source)
     collector.visit_Module(tree)
     return sorted(collector.items, key=lambda item: (item.line, item.column))
 
@@ -88,8 +87,9 @@ def counts(source: str) -> dict[str, int]:
 class _Collector(Scoped):
     """Second pass: the items."""
 
-    def __init__(self, scopes: dict[ast.AST, Scope], source: str) -> None:
+    def __init__(self, scopes: dict[ast.AST, Scope], flow: Flow, source: str) -> None:
         super().__init__(scopes)
+        self.flow = flow
         self.items: list[Item] = []
         self.lines = source.encode().splitlines()
 
@@ -132,8 +132,8 @@ class _Collector(Scoped):
 
     def visit_chain(self, node: ast.Call | ast.Attribute | ast.Subscript) -> None:
         """Count a chain of attributes, calls and subscripts if it starts at a tracked object."""
-        root, links = _unwind(node)
-        origin = _tracked_root(root, links, self.scope)
+        root, links = unwind(node)
+        origin = _tracked_root(self.flow, root, links, self.scope)
         if origin is None:
             self.generic_visit(node)
             return
@@ -167,15 +167,7 @@ class _Collector(Scoped):
         return qualified_name(target, self.scope) or ast.unparse(target)
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """What a tracked object is: the source name that made it, and whether it is a model."""
-
-    name: str
-    is_model: bool
-
-
-def _unwind(node: ast.expr) -> tuple[ast.expr, list[ast.Attribute | ast.Call | ast.Subscript]]:
+def unwind(node: ast.expr) -> tuple[ast.expr, list[ast.Attribute | ast.Call | ast.Subscript]]:
     """Split a chain into its root expression and its links, innermost first."""
     links: list[ast.Attribute | ast.Call | ast.Subscript] = []
     while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
@@ -194,69 +186,27 @@ def _leading_attributes(links: list[ast.Attribute | ast.Call | ast.Subscript]) -
 
 
 def _tracked_root(
-    root: ast.expr, links: list[ast.Attribute | ast.Call | ast.Subscript], scope: Scope
-) -> _Origin | None:
+    flow: Flow,
+    root: ast.expr,
+    links: list[ast.Attribute | ast.Call | ast.Subscript],
+    scope: Scope,
+) -> Origin | None:
     """Return the trainer or model at the start of a chain; `self.x` is taken off `links`."""
     if not links or not isinstance(root, ast.Name) or not isinstance(links[0], ast.Attribute):
         return None
     at = (root.lineno, root.col_offset)
     hit = scope.lookup(root.id)
-    origin = _latest(hit[1], scope, at, frozenset()) if hit else None
+    origin = flow.latest(hit[1], scope, at, frozenset()) if hit else None
     if origin is not None:
         return origin
     owner = scope.enclosing_class()
     if not is_self(root) or owner is None or len(links) < 2:
         return None
-    origin = _latest(owner.attributes.get(links[0].attr, []), scope, at, frozenset())
+    origin = flow.latest(owner.attributes.get(links[0].attr, []), scope, at, frozenset())
     if origin is None or not isinstance(links[1], ast.Attribute):
         return None
     del links[0]
     return origin
-
-
-def _latest(
-    bindings: list[Binding], scope: Scope, at: Position, seen: frozenset[Binding]
-) -> _Origin | None:
-    """Return what the last tracked binding before a position holds, or else the last of all."""
-    before = [b for b in bindings if b.scope is scope and b.end <= at]
-    others = [b for b in bindings if b not in before]
-    for binding in [*reversed(before), *reversed(others)]:
-        if binding not in seen and (origin := _origin(binding, seen | {binding})) is not None:
-            return origin
-    return None
-
-
-def _origin(binding: Binding, seen: frozenset[Binding]) -> _Origin | None:
-    value = binding.value
-    if not isinstance(value, ast.Call):
-        return None
-    name = qualified_name(value.func, binding.scope)
-    if name is not None:
-        return _made_by(name, binding.index)
-    if binding.index is not None or not isinstance(value.func, ast.Attribute):
-        return None
-    root, links = _unwind(value.func)
-    if not isinstance(root, ast.Name) or not all(isinstance(x, ast.Attribute) for x in links):
-        return None
-    hit = binding.scope.lookup(root.id)
-    at = (root.lineno, root.col_offset)
-    origin = _latest(hit[1], binding.scope, at, seen) if hit else None
-    return origin if origin is not None and origin.is_model else None
-
-
-def _made_by(name: str, index: int | None) -> _Origin | None:
-    """Return what a source call yields, if that is a trainer or a model."""
-    *_, owner, last = ["", *name.split(".")]
-    of_class = name.rpartition(".")[0]
-    if owner == "FastLanguageModel":
-        return _Origin(of_class, True) if index in (None, 0) else None
-    if index is not None:
-        return None
-    if last.endswith("Trainer"):
-        return _Origin(name, False)
-    if last == "from_pretrained" and owner.startswith("AutoModel"):
-        return _Origin(of_class, True)
-    return _Origin(name, True) if last in MODEL_FUNCTIONS else None
 
 
 def _splatted_keys(keyword: ast.keyword, scope: Scope) -> list[tuple[str, ast.AST]] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from mint_migrate.analyse.columns import column_evidence, function_facts, function_results
+from mint_migrate.analyse.functions import LocalFunction, LocalFunctions, unpacked
 from mint_migrate.analyse.nodes import (
     dictionary_pairs,
     in_order,
@@ -21,6 +22,7 @@ from mint_migrate.model.facts import (
     Binding,
     Call,
     Facts,
+    FunctionFlow,
     ImportedName,
     OverriddenMethod,
     Use,
@@ -47,8 +49,9 @@ class _Collector:
                 self.call_numbers[node] = len(self.call_numbers)
 
     def facts(self) -> Facts:
+        self.functions = LocalFunctions(self.scopes, self.nodes)
         calls = tuple(self._call(node, number) for node, number in self.call_numbers.items())
-        tracker = ObjectTracker(self.scopes, self.call_numbers, calls)
+        tracker = ObjectTracker(self.scopes, self.call_numbers, calls, self.functions)
         produced, read = column_evidence(self.tree)
         return Facts(
             imports=self._imports(),
@@ -60,6 +63,8 @@ class _Collector:
             bindings=tuple(self._bindings()),
             functions=tuple(function_facts(self.tree, self.scopes)),
             returned_calls=self._returned_calls(),
+            flows=tuple(map(self._flow, self.functions.all())),
+            held=tuple((name, scope, number) for (scope, name), number in tracker.held.items()),
             produced_columns=produced,
             read_columns=read,
             attributes_read=attributes(self.nodes, written=False),
@@ -251,6 +256,29 @@ class _Collector:
             call=self.call_numbers.get(inner) if isinstance(inner, ast.Call) else None,
             maker=own_function(inner),
             loads=tuple(sorted(loaded_names(inner))),
+            function=self._function(inner),
+        )
+
+    def _function(self, node: ast.expr) -> int | None:
+        found = self.functions.called(node) if isinstance(node, ast.Call) else None
+        return None if found is None else found.scope.number
+
+    def _flow(self, function: LocalFunction) -> FunctionFlow:
+        return FunctionFlow(
+            scope=function.scope.number,
+            results=tuple(
+                tuple(map(self._value, result.elts if isinstance(result, ast.Tuple) else [result]))
+                for result in function.results
+            ),
+            calls=tuple(
+                (
+                    self.source.span(self.scopes.statement_of[call]),
+                    self.scopes.scope_of[call].number,
+                    tuple((name, self._value(value)) for name, value in passed),
+                )
+                for call, passed in function.passed()
+            ),
+            texts=function.texts(),
         )
 
     def _uses(self, tracker: ObjectTracker) -> list[Use]:
@@ -320,6 +348,8 @@ class _Collector:
                 kind=bound.kind,
                 statement=self.source.span(self._place(bound)),
                 value=self._value(bound.value) if bound.value is not None else None,
+                unpacked=self._value(whole[0]) if (whole := unpacked(bound, name)) else None,
+                index=whole[1] if whole else 0,
             )
             for scope in self.scopes.scopes
             for name, bounds in scope.bindings.items()

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mint_migrate.analyse.functions import LocalFunctions, enclosing_class, unpacked
 from mint_migrate.analyse.scopes import Bound, ModuleScopes, ScopeInfo, dotted
 from mint_migrate.model.facts import Call
 
@@ -30,22 +31,27 @@ class ObjectTracker:
     """Follows variables bound to trainers and models, in their own scope and from inner ones."""
 
     def __init__(
-        self, scopes: ModuleScopes, numbers: dict[ast.Call, int], calls: tuple[Call, ...]
+        self,
+        scopes: ModuleScopes,
+        numbers: dict[ast.Call, int],
+        calls: tuple[Call, ...],
+        functions: LocalFunctions,
     ) -> None:
         self.scopes = scopes
         self.numbers = numbers
         self.calls = calls
+        self.functions = functions
         self.held: dict[tuple[int, str], int] = {}
         for scope in scopes.scopes:
             for name, bounds in scope.bindings.items():
                 for bound in bounds:
                     self._hold(scope, name, bound)
         self._hold_tuples()
-        # A second round sees models made from models whatever the order of the bindings.
-        for scope in scopes.scopes:
-            for name, bounds in scope.bindings.items():
-                for bound in bounds:
-                    self._hold_derived(scope, name, bound)
+        # What one round finds, another may hand on: rounds go on until nothing is new.
+        size = -1 if any(makes_object(call.qualified) for call in calls) else 0
+        while size < len(self.held):
+            size = len(self.held)
+            self._hold_round()
 
     def _hold(self, scope: ScopeInfo, name: str, bound: Bound) -> None:
         number = self.numbers.get(bound.value) if isinstance(bound.value, ast.Call) else None
@@ -60,21 +66,78 @@ class ObjectTracker:
                     self._key(self.scopes.scopes[call.scope], call.targets[0]), call.number
                 )
 
-    def _hold_derived(self, scope: ScopeInfo, name: str, bound: Bound) -> None:
-        if not isinstance(bound.value, ast.Call) or not isinstance(bound.value.func, ast.Attribute):
-            return
-        root = _root(bound.value.func)
-        if root is None:
-            return
-        number = self._holder(root, scope)
-        if number is not None and is_model(self.calls[number].qualified):
-            self.held.setdefault(self._key(scope, name), number)
+    def _hold_round(self) -> None:
+        for scope in self.scopes.scopes:
+            for name, bounds in scope.bindings.items():
+                for bound in bounds:
+                    number = None if bound.value is None else self.number_of(bound.value)
+                    number = self._parameter(scope, bound) if number is None else number
+                    whole = unpacked(bound, name)
+                    if number is None and whole is not None:
+                        # One element of `model, tokenizer = load(...)`, a function of the file.
+                        number = self._returned(*whole)
+                    if number is not None:
+                        self.held.setdefault(self._key(scope, name), number)
+
+    def _parameter(self, scope: ScopeInfo, bound: Bound) -> int | None:
+        """Return the object a parameter holds, where every call of the function passes one."""
+        function = self.functions.of_scope(scope) if bound.kind == "parameter" else None
+        if function is None or not isinstance(bound.statement, ast.arg):
+            return None
+        given = function.given(bound.statement.arg)
+        numbers = [self.number_of(value) for value in given or ()]
+        return numbers[0] if numbers and None not in numbers else None
+
+    def number_of(self, value: ast.expr) -> int | None:
+        """Return the number of the call that made what an expression holds, if it is followed."""
+        if isinstance(value, ast.Call):
+            number = self.numbers.get(value)
+            if number is not None:
+                is_one = makes_object(self.calls[number].qualified)
+                return number if is_one and not is_pair(self.calls[number].qualified) else None
+            moved = self._moved(value)
+            return self._returned(value, None) if moved is None else moved
+        name = dotted(value)
+        return None if name is None else self._holder(name, self.scopes.scope_of[value])
+
+    def _moved(self, value: ast.Call) -> int | None:
+        """Return the model behind `model.to(...)` or another method of it."""
+        if not isinstance(value.func, ast.Attribute):
+            return None
+        root = _root(value.func)
+        number = None if root is None else self._holder(root, self.scopes.scope_of[value])
+        if number is None and isinstance(value.func.value, ast.Call):
+            # `AutoModelForCausalLM.from_pretrained(...).to(...)`
+            number = self.number_of(value.func.value)
+        is_one = number is not None and is_model(self.calls[number].qualified)
+        return number if is_one else None
+
+    def _returned(self, value: ast.expr, index: int | None) -> int | None:
+        """Return what a call of a function of the file gives back, or one element of it."""
+        function = self.functions.called(value) if isinstance(value, ast.Call) else None
+        for result in function.results if function is not None else ():
+            number = None
+            if isinstance(result, ast.Tuple):
+                if index is not None and index < len(result.elts):
+                    number = self.number_of(result.elts[index])
+            elif index is None:
+                number = self.number_of(result)
+            elif isinstance(result, ast.Call):
+                number = self._unpacked(result, index)
+            if number is not None:
+                return number
+        return None
+
+    def _unpacked(self, result: ast.Call, index: int) -> int | None:
+        """Return an element of what a function passes on from another one that returns several."""
+        number = self.numbers.get(result)
+        if number is None:
+            return self._returned(result, index)
+        return number if index == 0 and is_pair(self.calls[number].qualified) else None
 
     def _key(self, scope: ScopeInfo, name: str) -> tuple[int, str]:
         if name.startswith("self."):
-            owner: ScopeInfo | None = scope
-            while owner is not None and owner.kind != "class":
-                owner = owner.parent
+            owner = enclosing_class(scope)
             return (owner.number if owner is not None else scope.number, name)
         return (scope.number, name)
 
@@ -144,6 +207,13 @@ def is_model(qualified: str) -> bool:
     return method == "from_pretrained" and (
         owner.startswith("AutoModel") or owner.endswith("ForCausalLM")
     )
+
+
+def is_pair(qualified: str) -> bool:
+    """Say whether calling this name gives a model and its tokenizer."""
+    owner, _, method = qualified.rpartition(".")
+    owner = owner.rsplit(".", 1)[-1]
+    return method == "from_pretrained" and owner.startswith("Fast") and owner.endswith("Model")
 
 
 def makes_object(qualified: str) -> bool:

@@ -129,11 +129,12 @@ class ModuleScopes:
             name = dotted(node.target)
             if name is not None:
                 scope.bind(name, Bound("assign", statement, value=node.value))
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            if isinstance(node.ctx, ast.Del):
-                scope.bind(node.id, Bound("delete", statement))
-            elif not _is_plain_target(node, statement):
-                scope.bind(node.id, Bound("other", statement))
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            name = None if _is_plain_target(node, statement) else dotted(node)
+            if name is not None:
+                scope.bind(name, Bound("other", statement))
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del):
+            scope.bind(node.id, Bound("delete", statement))
         else:
             name = _named(node)
             if name is not None:
@@ -181,7 +182,7 @@ def _named(node: ast.AST) -> str | None:
     return None
 
 
-def _is_plain_target(node: ast.Name, statement: ast.stmt) -> bool:
+def _is_plain_target(node: ast.expr, statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Assign):
         return len(statement.targets) == 1 and statement.targets[0] is node
     return isinstance(statement, ast.AnnAssign) and statement.target is node

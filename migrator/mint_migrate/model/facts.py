@@ -50,6 +50,8 @@ class Value:
     maker: str | None
     """Name of the function it calls, if it is a call of a function or method of the file."""
     loads: tuple[str, ...]
+    function: int | None = None
+    """Scope of the function of the file it calls, where that is bound once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,10 @@ class Binding:
     statement: Span
     value: Value | None
     """The right-hand side, for a plain assignment."""
+    unpacked: Value | None = None
+    """The right-hand side it is one element of, for `a, b = ...`."""
+    index: int = 0
+    """Which element of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +171,20 @@ class FunctionFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionFlow:
+    """What goes into a function of the file that is bound once, and what comes out."""
+
+    scope: int
+    """Number of the scope that is its body."""
+    results: tuple[tuple[Value, ...], ...]
+    """What each `return` gives back; several values for a tuple."""
+    calls: tuple[tuple[Span, int, tuple[tuple[str, Value], ...]], ...]
+    """(statement, scope, what is passed by parameter) of each call."""
+    texts: tuple[str, ...]
+    """Parameters that are text: by their annotation, or by their default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """Everything the planner may know about a script."""
 
@@ -178,6 +198,11 @@ class Facts:
     functions: tuple[FunctionFact, ...]
     returned_calls: tuple[tuple[str, int], ...]
     """(function name, number of the source call) for functions whose one result is a source call.
+    """
+    flows: tuple[FunctionFlow, ...]
+    held: tuple[tuple[str, int, int], ...]
+    """(name, scope that binds it, or class for `self.x`, number of the call that made it) of
+    variables that hold a trainer or a model.
     """
     produced_columns: tuple[str, ...]
     """Data set columns the script makes: keys of rows and of what mapped functions return."""

@@ -265,13 +265,14 @@ class Ledger:
         return None
 
     def _owner_of_attribute(self, name: str, scope: int | None) -> int | None:
-        holder = self._class_of(scope)
+        holder = self.class_of(scope)
         for entry in self.facts.scopes:
-            if name in entry.names and self._class_of(entry.number) == holder:
+            if name in entry.names and self.class_of(entry.number) == holder:
                 return entry.number
         return None
 
-    def _class_of(self, scope: int | None) -> int | None:
+    def class_of(self, scope: int | None) -> int | None:
+        """Return the class around a scope."""
         while scope is not None and self.facts.scopes[scope].kind != "class":
             scope = self.facts.scopes[scope].parent
         return scope

@@ -169,6 +169,7 @@ def _after_training(plan: TrainerPlan, script: LoopScript) -> AfterTraining:
         if dataset is not None and dataset.value.literal is None
         else None,
         train_statement=plan.train_use.statement,
+        scope=plan.train_use.scope,
     )
 
 

@@ -12,6 +12,7 @@ from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
+from mint_migrate.rules.trl.elsewhere import text_in_scope
 from mint_migrate.rules.trl.model_plan import FULL_FINETUNING_RANK, ModelPlan
 from mint_migrate.rules.trl.unsloth import LORA_DEFAULTS, is_wrapper, lora_arguments
 from mint_migrate.tables.rows import Row
@@ -33,7 +34,7 @@ def plan_lora(
     """
     scope, before = trainer.scope, trainer.statement
     if plan.wrapped is not None and is_wrapper(plan.wrapped.qualified):
-        _plan_wrapper(ledger, plan, plan.wrapped, place)
+        _plan_wrapper(ledger, plan, plan.wrapped, place, scope)
         return
     if plan.wrapped is not None:
         argument = argument_named(plan.wrapped, "peft_config") or positional_argument(
@@ -48,10 +49,16 @@ def plan_lora(
     call = _lora_call(ledger, value, scope, before)
     _plan_options(ledger, plan, call, _lora_arguments(ledger, call), place)
     _decide_lora_call(ledger, call)
+    if plan.wrapped is not None and plan.carried:
+        plan.rank = _rank_there(ledger, call, trainer.scope)
+        if call.is_statement and call.target is not None:
+            ledger.remove_statement(call.statement)
+            ledger.removed[(call.target, call.scope)] = "MM208"
+        return
     _replace_lora(ledger, plan, call, value)
 
 
-def _plan_wrapper(ledger: Ledger, plan: ModelPlan, call: Call, place: Span) -> None:
+def _plan_wrapper(ledger: Ledger, plan: ModelPlan, call: Call, place: Span, scope: int) -> None:
     """Read the LoRA options that unsloth's `get_peft_model` takes itself."""
     arguments = lora_arguments(call)
     plan.loads += [
@@ -61,6 +68,28 @@ def _plan_wrapper(ledger: Ledger, plan: ModelPlan, call: Call, place: Span) -> N
         for name in argument.value.loads
     ]
     _plan_options(ledger, plan, call, arguments, place)
+    if plan.carried:
+        plan.rank, plan.loads = _rank_there(ledger, call, scope), []
+
+
+def _rank_there(ledger: Ledger, call: Call, scope: int) -> str:
+    """Return the rank as the trainer's scope can write it.
+
+    Raises:
+        Blocked: it is made of what only the function around the model knows.
+    """
+    rank = argument_named(call, "r")
+    if rank is None:
+        return _default(call, "r")
+    text = text_in_scope(ledger, rank.value, call.scope, scope)
+    if text is None:
+        raise Blocked(
+            "MM230",
+            f"the rank `{rank.value.text}` is known where the model is loaded, not where it is "
+            "trained; make it a constant of the module",
+            rank.found,
+        )
+    return text
 
 
 def _plan_options(

@@ -13,6 +13,15 @@ from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span, contains
 from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
+from mint_migrate.rules.trl.carried import (
+    LOADED,
+    MOVES,
+    carry_model,
+    check_readers,
+    is_carried,
+    is_load,
+    makes_text,
+)
 from mint_migrate.rules.trl.continued import follow_trained
 from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.unsloth import follow_loader, is_loader
@@ -20,11 +29,6 @@ from mint_migrate.tables.rows import Row
 
 VALUE_HEAD = "trl.AutoModelForCausalLMWithValueHead.from_pretrained"
 """Loads a causal language model with a critic beside its head; may take the LoRA configuration."""
-LOADED = "pretrained_model_name_or_path"
-SERVED = "ForCausalLM.from_pretrained"
-SCALAR_HEAD = "ForSequenceClassification.from_pretrained"
-MOVES = frozenset({"to", "cuda", "cpu", "half", "float", "bfloat16", "train", "eval"})
-"""Methods that give the model back, elsewhere or in another number format."""
 
 
 def plan_model(ledger: Ledger, value: Value, scope: int, before: Span) -> ModelPlan:
@@ -34,7 +38,10 @@ def plan_model(ledger: Ledger, value: Value, scope: int, before: Span) -> ModelP
         Blocked: it comes from somewhere that cannot be followed.
     """
     plan = ModelPlan()
-    _follow(ledger, plan, value, scope, before, 0)
+    if is_carried(ledger, value, scope, before):
+        carry_model(ledger, plan, value, scope, before)
+    else:
+        _follow(ledger, plan, value, scope, before, 0)
     if ledger.options.base_model is not None:
         plan.base_model = json.dumps(ledger.options.base_model)
         plan.loads.clear()
@@ -163,12 +170,7 @@ def _is_helper_call(value: Value) -> bool:
         node = ast.parse(value.text.strip(), mode="eval").body
     except SyntaxError:
         return True
-    return isinstance(node, ast.Call) and not _makes_text(node)
-
-
-def _makes_text(node: ast.Call) -> bool:
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return name in {"get", "getenv", "str", "join", "format", "strip", "expanduser", "pop"}
+    return isinstance(node, ast.Call) and not makes_text(node)
 
 
 def _follow_unpacked(
@@ -180,11 +182,6 @@ def _follow_unpacked(
             _follow_call(ledger, plan, call, depth)
             return
     raise Blocked("MM230", f"where `{name}` comes from cannot be seen")
-
-
-def _may_lose_head(ledger: Ledger, canonical: str) -> bool:
-    """Say whether a model with a scalar head is trained without it, as the user asked."""
-    return canonical.endswith(SCALAR_HEAD) and ledger.options.reward_model is not None
 
 
 def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> None:
@@ -207,7 +204,7 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
             _take_name(ledger, plan, call, inner)
             return
     elif last == "from_pretrained" and canonical.startswith("transformers."):
-        if not canonical.endswith(SERVED) and not _may_lose_head(ledger, canonical):
+        if not is_load(ledger, call):
             raise Blocked("MM201", f"`{canonical}` is not a causal language model", call.found)
         inner = argument_named(call, LOADED) or positional_argument(call, 0)
         if inner is None or inner.star:
@@ -264,8 +261,11 @@ def finish_model(ledger: Ledger, plan: ModelPlan) -> None:
             if argument.found not in ledger.decisions:
                 name = argument.keyword or f"[{argument.index}]"
                 ledger.by_row(argument, _option_row(ledger, call, name))
-        if call.is_statement:
+        if call.is_statement and not plan.carried:
             ledger.remove_statement(call.statement)
+    if plan.carried:
+        check_readers(ledger, plan)
+        return
     for variable in plan.variables:
         ledger.removed[variable] = "MM228"
 

@@ -25,6 +25,8 @@ class ModelPlan:
     calls: list[Call] = field(default_factory=list)
     """Calls that made the model; their statements go."""
     variables: list[tuple[str, int]] = field(default_factory=list)
+    carried: bool = False
+    """Its name stands where it was loaded, and takes the way of the model to the trainer."""
     starts_from: str = ""
     """Expression for the checkpoint of an earlier training that goes on here; empty without one."""
     client: str = ""

@@ -43,7 +43,7 @@ ATTRIBUTES = frozenset({"generate", "device"})
 def plan_sampling(plan: TrainerPlan) -> None:
     """Bind the model's variables to sampling clients where the script samples from them."""
     for name, scope in dict.fromkeys(plan.model.variables):
-        if scope != plan.trainer.scope:
+        if scope != plan.trainer.scope or ("." in name and plan.model.carried):
             continue
         places = _sampling_places(plan, name, scope)
         if not places:
@@ -78,6 +78,7 @@ def _sampling_places(plan: TrainerPlan, name: str, scope: int) -> list[Span]:
         use
         for use in ledger.facts.uses
         if use.root == name and use.call in numbers and ledger.owner_of(name, use.scope) == scope
+        if not plan.model.carried or use.statement > plan.train_use.statement
     ]
     places = []
     for use in uses:
@@ -90,19 +91,42 @@ def _sampling_places(plan: TrainerPlan, name: str, scope: int) -> list[Span]:
         if name in statement.loads
         and ledger.owner_of(name, statement.scope) == scope
         and _num_bare(plan, statement, name, uses)
+        and (not plan.model.carried or statement.span > plan.train_use.statement)
     ]
     handing = [item for item in bare if _hands_over(plan, item, name)]
     places += [item.span for item in handing]
     if not places:
         return []
-    for use in uses:
-        if use.chain == "device" and use.found not in ledger.decisions:
+    for use in [*uses, *_uses_of_parameters(plan)]:
+        if use.found in ledger.decisions:
+            continue
+        if use.chain == "device":
             ledger.exact(use.found, ledger.tables.row("model.device"), '"cpu"')
+        elif use.chain == "generate" and use not in uses:
+            _decide(ledger, use)
     for statement in bare:
         if statement not in handing:
             ledger.mark_broken(statement.span, "MM228", f"`{name}` can do nothing but sample now")
             ledger.needs_person(name, scope, statement.span, "MM228")
     return places
+
+
+def _uses_of_parameters(plan: TrainerPlan) -> list[Use]:
+    """Return what functions that only sample do with the model they are given."""
+    ledger = plan.ledger
+    samplers = {
+        (fact.name, parameter)
+        for fact in ledger.facts.functions
+        for parameter in fact.parameters
+        if _only_samples(ledger, fact.name, -1, parameter)
+    }
+    found = []
+    for use in ledger.facts.uses:
+        owner = ledger.owner_of(use.root, use.scope)
+        name = "" if owner is None else ledger.facts.scopes[owner].name
+        if (name, use.root) in samplers:
+            found.append(use)
+    return found
 
 
 def _is_understood(use: Use) -> bool:

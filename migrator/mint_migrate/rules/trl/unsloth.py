@@ -36,12 +36,8 @@ def follow_loader(ledger: Ledger, plan: ModelPlan, call: Call) -> None:
     Raises:
         Blocked: the name cannot be seen, or the model is not a language model.
     """
-    if "Vision" in call.qualified:
-        raise Blocked("MM201", "models of images are not converted", call.found)
-    argument = argument_named(call, "model_name") or positional_argument(call, 0)
-    if argument is None or argument.star:
-        raise Blocked("MM230", "the model's name is not among the arguments", call.found)
-    plan.base_model = _whole_model(ledger, argument)
+    argument = name_argument(call)
+    plan.base_model = whole_model(ledger, argument)
     plan.loads += [(name, call.scope, call.statement) for name in argument.value.loads]
     plan.max_length = argument_named(call, "max_seq_length")
     row = ledger.tables.row(call.qualified)
@@ -56,7 +52,21 @@ def follow_loader(ledger: Ledger, plan: ModelPlan, call: Call) -> None:
         raise Blocked("MM240", "model and tokenizer are not unpacked into two names", call.found)
 
 
-def _whole_model(ledger: Ledger, argument: Argument) -> str:
+def name_argument(call: Call) -> Argument:
+    """Return the argument that names the model.
+
+    Raises:
+        Blocked: it cannot be seen, or the model is not a language model.
+    """
+    if "Vision" in call.qualified:
+        raise Blocked("MM201", "models of images are not converted", call.found)
+    argument = argument_named(call, "model_name") or positional_argument(call, 0)
+    if argument is None or argument.star:
+        raise Blocked("MM230", "the model's name is not among the arguments", call.found)
+    return argument
+
+
+def whole_model(ledger: Ledger, argument: Argument) -> str:
     """Return the model's name; a copy with four bits is replaced by what it was made from."""
     row = ledger.tables.row("unsloth.FastLanguageModel.from_pretrained.model_name")
     target = "create_lora_training_client(base_model=...)"

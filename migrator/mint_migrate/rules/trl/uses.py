@@ -32,11 +32,13 @@ class AfterTraining:
     """Expression for the rows that `evaluate` takes, `{dataset}` standing for the data set."""
     eval_dataset: str | None
     train_statement: Span
+    scope: int
+    """The scope that training stands in."""
 
 
 def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
     """Decide one use of a trainer or model; return whether it needs the `evaluate` function."""
-    is_after = context is not None and _is_trained(ledger, use, context.train_statement)
+    is_after = context is not None and _is_trained(ledger, use, context)
     if context is not None and is_after and use.is_call and use.chain in SAVES and use.is_statement:
         _save(ledger, use, context)
         return False
@@ -61,8 +63,17 @@ def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
     return False
 
 
-def _is_trained(ledger: Ledger, use: Use, train_statement: Span) -> bool:
-    """Say whether training is over where the object is used: below it, and not where it failed."""
+def _is_trained(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
+    """Say whether training is over where the object is used: below it, and not where it failed.
+
+    A function that does not see the trained client is no such place.
+    """
+    train_statement = context.train_statement
+    scope: int | None = use.scope
+    while scope is not None and scope != context.scope:
+        scope = ledger.facts.scopes[scope].parent
+    if scope is None and not context.names["client"].startswith("self."):
+        return False
     failed = any(
         contains(body, train_statement) and contains(handler, use.statement)
         for body, handler in ledger.facts.handlers

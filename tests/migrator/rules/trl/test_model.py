@@ -101,7 +101,7 @@ def test_a_model_given_to_a_function_is_left_alone():
     assert "is a parameter" in result.notices[0]
 
 
-def test_a_model_loaded_where_its_name_is_local_is_left_alone():
+def test_a_model_loaded_where_its_name_is_local_leaves_the_name_on_self():
     result = migrated(
         """
         from transformers import AutoModelForCausalLM
@@ -115,8 +115,9 @@ def test_a_model_loaded_where_its_name_is_local_is_left_alone():
                 trainer.train()
         """
     )
-    assert result.text is None
-    assert "`name` is known" in result.notices[0]
+    text = converted(result)
+    assert "self.model = name  # MinT loads the model" in text
+    assert "base_model=self.model," in text
 
 
 @pytest.mark.parametrize(

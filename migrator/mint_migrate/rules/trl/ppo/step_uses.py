@@ -68,6 +68,7 @@ def plan_step_uses(plan: BuiltTrainer, uses: list[Use]) -> None:
         evaluation_rows=None,
         eval_dataset=None,
         train_statement=plan.trainer.statement,
+        scope=plan.trainer.scope,
     )
     for use in ledger.facts.uses:
         if use.call in numbers and use.found not in ledger.decisions:

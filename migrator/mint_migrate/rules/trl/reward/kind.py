@@ -10,8 +10,8 @@ from mint_migrate.model.facts import Argument, Call
 from mint_migrate.model.pairs_script import RewardScript, RowsScript
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.base import Blocked, Ledger
+from mint_migrate.rules.trl.carried import SCALAR_HEAD
 from mint_migrate.rules.trl.kind import TrainerKind
-from mint_migrate.rules.trl.model import SCALAR_HEAD
 from mint_migrate.rules.trl.pairs.answers import evaluation_rows, imports
 from mint_migrate.rules.trl.pairs.names import ROLES
 from mint_migrate.rules.trl.pairs.plan import loop_fields, open_loop
