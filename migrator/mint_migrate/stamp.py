@@ -94,7 +94,7 @@ def _docstring_lines(text: str) -> range | None:
     """Return the lines of the module docstring, an empty range without one, None if unparsable."""
     try:
         node = _docstring_node(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
         return None
     if node is None:
         return range(0)
@@ -102,7 +102,7 @@ def _docstring_lines(text: str) -> range | None:
 
 
 def _docstring_node(text: str) -> ast.expr | None:
-    body = ast.parse(text).body
+    body = ast.parse(_first_statement(text)).body
     first = body[0] if body else None
     if (
         isinstance(first, ast.Expr)
@@ -111,6 +111,17 @@ def _docstring_node(text: str) -> ast.expr | None:
     ):
         return first.value
     return None
+
+
+def _first_statement(text: str) -> str:
+    """Return *text* up to the end of its first line of code, if that may be a docstring."""
+    skipped = {tokenize.COMMENT, tokenize.NL}
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    first = next(token for token in tokens if token.type not in skipped)
+    if first.type != tokenize.STRING and first.string != "(":
+        return ""
+    last = next(token for token in tokens if token.type in {tokenize.NEWLINE, tokenize.ENDMARKER})
+    return "\n".join(text.split("\n")[: last.end[0]])
 
 
 def _with_room(text: str) -> tuple[str, int]:

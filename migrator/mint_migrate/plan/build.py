@@ -21,7 +21,7 @@ from mint_migrate.plan.version import infer_version
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.leftovers import decide_call, decide_import, decide_override, decide_use
 from mint_migrate.rules.trl.kind import TrainerKind
-from mint_migrate.rules.trl.registry import KINDS
+from mint_migrate.rules.trl.registry import kind_of
 from mint_migrate.rules.trl.trainer import plan_trainer
 from mint_migrate.tables.lookup import Tables
 
@@ -43,7 +43,7 @@ def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
     blocked: list[tuple[Call, Blocked]] = []
     trainings: list[_Training] = []
     for call in facts.calls:
-        kind = KINDS.get(tables.canonical(call.qualified))
+        kind = kind_of(tables.canonical(call.qualified))
         if kind is None or call.found in ledger.decisions:
             continue
         attempt = ledger.copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from functools import lru_cache
 
 from mint_migrate.model.facts import Binding, Statement
 from mint_migrate.model.source import Span, contains
@@ -12,7 +13,7 @@ from mint_migrate.rules.base import Ledger
 
 def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
     """Say whether a name bound in *scope* is read by what is left of the user's code."""
-    if name in _names_written(ledger):
+    if _is_written(ledger, name):
         return True
     return any(
         name in statement.loads
@@ -22,12 +23,12 @@ def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
     )
 
 
-def _names_written(ledger: Ledger) -> set[str]:
-    """Return the names that our own replacements read."""
-    texts = [
-        edit.text for span, edit in ledger.edits.items() if edit.text and span not in ledger.broken
-    ]
-    return set().union(*(names_in(text) for text in texts))
+def _is_written(ledger: Ledger, name: str) -> bool:
+    """Say whether our own replacements read *name*."""
+    return any(
+        edit.text and name in names_in(edit.text) and span not in ledger.broken
+        for span, edit in ledger.edits.items()
+    )
 
 
 def _was_used(ledger: Ledger, name: str, scope: int) -> bool:
@@ -64,21 +65,22 @@ def _without(ledger: Ledger, whole: Span, inner: list[Span]) -> str:
     return "None".join([*pieces, ledger.text_of(at)])
 
 
-def names_in(text: str) -> set[str]:
+@lru_cache(maxsize=1024)
+def names_in(text: str) -> frozenset[str]:
     """Return the names that a piece of code reads or binds."""
-    tree = ast.parse(text)
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return frozenset(node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name))
 
 
 def drop_orphans(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
     """Remove plain assignments that only removed code read; return imports that only removed code
     used.
     """
+    needed = _needed_by_broken(ledger)
     pending = True
     while pending:
         pending = False
         for binding in ledger.facts.bindings:
-            if binding.kind == "assign" and _is_orphan(ledger, binding):
+            if binding.kind == "assign" and _is_orphan(ledger, binding, needed):
                 ledger.remove_statement(binding.statement)
                 pending = True
     source_imports = {(item.bound, item.scope) for item in ledger.facts.imports}
@@ -92,7 +94,7 @@ def drop_orphans(ledger: Ledger) -> tuple[tuple[Span, str], ...]:
     )
 
 
-def _is_orphan(ledger: Ledger, binding: Binding) -> bool:
+def _is_orphan(ledger: Ledger, binding: Binding, needed: frozenset[str]) -> bool:
     if (
         binding.statement in ledger.edits
         or binding.value is None
@@ -103,22 +105,24 @@ def _is_orphan(ledger: Ledger, binding: Binding) -> bool:
         return False
     if any(contains(span, binding.statement) for span in ledger.broken):
         return False
-    if any(binding.name in statement.loads for statement in _broken_statements(ledger)):
+    if binding.name in needed:
         return False
     if any(binding.name in statement.deletes for statement in ledger.facts.statements):
         return False
     return not is_still_used(ledger, binding.name, binding.scope)
 
 
-def _broken_statements(ledger: Ledger) -> list[Statement]:
-    """Statements that became comments: whoever mends them needs what they read."""
-    return [
-        item
+def _needed_by_broken(ledger: Ledger) -> frozenset[str]:
+    """Names that statements read which became comments: whoever mends them needs what they read."""
+    return frozenset(
+        name
         for item in ledger.facts.statements
         if any(contains(span, item.span) for span in ledger.broken)
-    ]
+        for name in item.loads
+    )
 
 
+@lru_cache(maxsize=1024)
 def _is_pure(text: str) -> bool:
     """Say whether evaluating an expression does nothing but give a value."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 
 import libcst as cst
 
@@ -100,13 +101,26 @@ def _key(text: str) -> tuple[bool, bool, str]:
     return (not _is_stdlib(text), text.startswith("from"), _module(text).lower())
 
 
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> cst.SimpleStatementLine:
+    """Return an import as a node; the same few are added to every script."""
+    node = cst.parse_module(text).body[0]
+    assert isinstance(node, cst.SimpleStatementLine)
+    return node
+
+
+@lru_cache(maxsize=256)
+def _text(statement: cst.Import | cst.ImportFrom) -> str:
+    return _code(statement)
+
+
 def _import_text(node: Node) -> str | None:
     if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1:
         return None
     statement = node.body[0]
     if not isinstance(statement, cst.Import | cst.ImportFrom):
         return None
-    text = cst.Module(body=[]).code_for_node(statement)
+    text = _text(statement)
     return None if text.startswith(("from .", "from __future__")) else " ".join(text.split())
 
 
@@ -123,8 +137,7 @@ def _insert(nodes: list[Node], text: str, start: int) -> list[Node]:
         if position is None and _key(existing) > key:
             position = index
     place = end if position is None else position
-    new = cst.parse_module(text).body[0]
-    assert isinstance(new, cst.SimpleStatementLine)
+    new = _parsed(text)
     before = _import_text(nodes[place - 1]) if place > start else None
     after = _import_text(nodes[place]) if place < end else None
     lines: list[cst.EmptyLine] = []

@@ -11,8 +11,10 @@ from mint_migrate.model.script import Plan
 from mint_migrate.model.source import Span
 from mint_migrate.rewrite.docstring import extend_docstring
 from mint_migrate.rewrite.imports import add_imports
+from mint_migrate.rewrite.shorten import shorten
 from mint_migrate.rewrite.statements import Node, Rewriter
 
+_INDENT = "    "
 BLANK = cst.EmptyLine(indent=False)
 
 
@@ -35,16 +37,22 @@ def rewrite_module(
         headline: first sentence of the docstring, for a module without one.
         keeps_imports: leave imports further down alone, although the same ones are added.
     """
-    module = cst.parse_module(text)
-    rewriter = Rewriter(source=SourceText(text), edits=plan.edits, drops=_by_statement(plan))
+    source = SourceText(text)
+    drops = _by_statement(plan)
+    short = shorten(source, tree, [*(edit.span for edit in plan.edits), *drops])
+    module = cst.parse_module(short.text)
+    rewriter = Rewriter(source=source, edits=plan.edits, drops=drops)
     nodes: list[Node] = list(module.body)
     header, nodes = _move_header(module, nodes)
     nodes, left = rewriter.block(tree.body, nodes)
     nodes = extend_docstring(nodes, headline, plan.summary)
     start = _behind_future(nodes)
     nodes = add_imports(nodes, plan.imports, start, moves=not keeps_imports)
+    if functions and short.is_possible and module.default_indent == _INDENT:
+        functions = short.mark(functions.rstrip("\n"))
     nodes = _insert_functions(nodes, functions, start)
-    return module.with_changes(header=header, body=nodes, footer=[*left, *module.footer]).code
+    code = module.with_changes(header=header, body=nodes, footer=[*left, *module.footer]).code
+    return short.restore(code)
 
 
 def _by_statement(plan: Plan) -> dict[Span, frozenset[str]]:
@@ -77,7 +85,7 @@ def _is_magic(comment: str) -> bool:
 def _behind_future(nodes: list[Node]) -> int:
     """Return the index behind the docstring and the `__future__` imports."""
     index = 1
-    while index < len(nodes):
+    while index < len(nodes) and isinstance(nodes[index], cst.SimpleStatementLine):
         code = cst.Module(body=[]).code_for_node(nodes[index]).lstrip()
         if not code.startswith("from __future__"):
             break
