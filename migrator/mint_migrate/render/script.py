@@ -8,6 +8,7 @@ from functools import cache
 import jinja2
 
 from mint_migrate.model.script import TrainingScript
+from mint_migrate.render.cache import TemplateCache, cache_folder
 from mint_migrate.resources import data_dir
 
 
@@ -28,6 +29,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
+        bytecode_cache=TemplateCache(str(cache_folder())),
     )
     environment.filters["src"] = source_expression
     return environment

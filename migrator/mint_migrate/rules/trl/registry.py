@@ -1,31 +1,38 @@
-"""The trainers that are converted. Each is one `TrainerKind` in a folder of its own."""
+"""The trainers that are converted. Each is one `TrainerKind` in a folder of its own.
+
+A script has one trainer, seldom two: the rules of the others are not imported.
+"""
 
 from __future__ import annotations
 
-from mint_migrate.rules.trl.cpo.kind import CPO
-from mint_migrate.rules.trl.dpo.kind import DPO
-from mint_migrate.rules.trl.grpo.kind import GRPO
-from mint_migrate.rules.trl.kind import TrainerKind
-from mint_migrate.rules.trl.kto.kind import KTO
-from mint_migrate.rules.trl.online_dpo.kind import ONLINE_DPO
-from mint_migrate.rules.trl.orpo.kind import ORPO
-from mint_migrate.rules.trl.ppo.kind import PPO, PPO_V2
-from mint_migrate.rules.trl.reward.kind import REWARD
-from mint_migrate.rules.trl.rloo.kind import RLOO
-from mint_migrate.rules.trl.sft.kind import SFT
+from functools import cache
+from importlib import import_module
 
-_ALL = (
-    CPO,
-    DPO,
-    GRPO,
-    KTO,
-    ONLINE_DPO,
-    ORPO,
-    PPO,
-    PPO_V2,
-    REWARD,
-    RLOO,
-    SFT,
-)
-KINDS: dict[str, TrainerKind] = {kind.trainer: kind for kind in _ALL}
-"""By canonical name of the trainer."""
+from mint_migrate.rules.trl.kind import TrainerKind
+
+KINDS = {
+    "trl.CPOTrainer": "cpo.kind.CPO",
+    "trl.DPOTrainer": "dpo.kind.DPO",
+    "trl.GRPOTrainer": "grpo.kind.GRPO",
+    "trl.KTOTrainer": "kto.kind.KTO",
+    "trl.OnlineDPOTrainer": "online_dpo.kind.ONLINE_DPO",
+    "trl.ORPOTrainer": "orpo.kind.ORPO",
+    "trl.PPOTrainer": "ppo.kind.PPO",
+    "trl.PPOv2Trainer": "ppo.kind.PPO_V2",
+    "trl.RLOOTrainer": "rloo.kind.RLOO",
+    "trl.RewardTrainer": "reward.kind.REWARD",
+    "trl.SFTTrainer": "sft.kind.SFT",
+}
+"""Where the kind of a trainer is, by the trainer's canonical name."""
+
+
+@cache
+def kind_of(trainer: str) -> TrainerKind | None:
+    """Return the kind of a trainer by its canonical name, None where it is not converted."""
+    place = KINDS.get(trainer)
+    if place is None:
+        return None
+    module, _, name = place.rpartition(".")
+    kind: TrainerKind = getattr(import_module(f"{__package__}.{module}"), name)
+    assert kind.trainer == trainer, f"{place} is the kind of {kind.trainer}, not of {trainer}"
+    return kind

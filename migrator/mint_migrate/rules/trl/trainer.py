@@ -1,6 +1,6 @@
 """Rule: a trainer and its `.train()` become `train(...)`, a visible loop.
 
-Finds: one construction of a trainer of `registry.KINDS` bound to a name, and one call of its
+Finds: one construction of a trainer of the registry bound to a name, and one call of its
 `train` in the same scope. Writes: the functions of the kind's template, a `SimpleNamespace` where
 the configuration stood, one call of `train`.
 """
