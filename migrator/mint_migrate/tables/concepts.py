@@ -36,7 +36,7 @@ class Concept:
     differences: tuple[str, ...]
     pitfalls: tuple[str, ...]
     status: str
-    """What `mint-migrate` does with it: `converted`, `on_request`, `planned`, `refused`; empty: nothing to do."""
+    """`converted`, `on_request`, `planned` or `refused`; empty: nothing to do."""
     sources: tuple[str, ...]
     """Links pinned to a commit or a release."""
     see: tuple[str, ...]

@@ -43,7 +43,7 @@ def decide_trainer(plan: TrainerPlan, script: LoopScript) -> None:
 
 
 def _decide_construction(plan: TrainerPlan) -> None:
-    """The trainer itself is exact unless it trained all weights, or a rule has said what differs."""
+    """The trainer is exact unless it trained all weights, or a rule has said what differs."""
     ledger, trainer = plan.ledger, plan.trainer
     row, target = ledger.tables.row(trainer.qualified), f"{plan.names['train']}()"
     if not plan.model.is_lora:

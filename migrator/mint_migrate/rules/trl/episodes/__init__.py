@@ -1,1 +1,1 @@
-"""What PPO from 0.12 on and RLOO before 0.22 share: batches of responses that a reward model scores."""
+"""What PPO from 0.12 on and RLOO before 0.22 share: responses that a reward model scores."""
