@@ -250,3 +250,10 @@ def test_a_release_that_summed_micro_batches_says_so():
     fields = "gradient_accumulation_steps=4"
     found = decision(dpo(fields, version="0.13.0"), "trl.DPOConfig.gradient_accumulation_steps")
     assert (found.fidelity, found.code) == (Fidelity.APPROXIMATE, "MM235")
+
+
+@pytest.mark.parametrize(("version", "loses"), [("0.11.4", 0), ("0.12.2", 1), ("0.13.0", 0)])
+def test_the_release_that_lost_a_token_says_so(version, loses):
+    result = dpo(version=version)
+    assert sum("left out the last token" in notice for notice in result.notices) == loses
+    assert converted(result).count("left out the last") == loses

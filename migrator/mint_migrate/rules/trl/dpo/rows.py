@@ -37,6 +37,8 @@ def plan_rows(plan: TrainerPlan, facts: Facts) -> PairRows:
     tokenization = str(facts["dpo_tokenization"])
     mode = str(literal(plan, "truncation_mode") or "keep_end")
     config.exact("truncation_mode", f"{plan.names['tokenize']}()")
+    if facts["dpo_loses_last_token"]:
+        _say_lost(plan)
     cut, length = _cut(plan, facts, mode)
     prompt, answer = _cut_parts(plan, tokenization, mode)
     return PairRows(
@@ -56,6 +58,15 @@ def plan_rows(plan: TrainerPlan, facts: Facts) -> PairRows:
         length=length,
         drops_cut=bool(facts["dpo_drops_cut"]) and mode == "keep_start" and bool(cut),
     )
+
+
+def _say_lost(plan: TrainerPlan) -> None:
+    note = (
+        "this release left out the last token of the longest row of a micro-batch whose longest "
+        "prompt and longest answer belong to different rows; the result keeps it"
+    )
+    plan.ledger.notices.append(f"{CODE}: {note}")
+    plan.ledger.differ(plan.trainer.found, CODE, note)
 
 
 def _prompt(columns: set[str], tokenization: str) -> str:
