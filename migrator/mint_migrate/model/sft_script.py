@@ -75,11 +75,26 @@ class AnswersScript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackScript:
+    """Rows are packed before they are batched."""
+
+    how: str
+    """whole (rows share a step, cut to the length) | split (the same, what is cut off as a row of
+    its own) | wrapped (joined to one sequence and cut).
+    """
+    evaluation: bool
+    """The rows of the evaluation are packed, too."""
+    shuffled: bool
+    """Packs are shuffled once more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SftScript(EpochsScript):
     """Everything `sft.py.j2` looks at."""
 
     template: ClassVar[str] = "sft.py.j2"
     data: DataScript
     answers: AnswersScript | None = None
+    packing: PackScript | None = None
     counts_first_token: bool = False
     """The original divided by all labels, though nothing predicts the first of each row."""

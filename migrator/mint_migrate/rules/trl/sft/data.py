@@ -46,8 +46,12 @@ def plan_data(
     assistant_only = _assistant_only(config, kind, facts)
     eos = _eos(kind, text_field, facts)
     masks_padding = bool(facts["pad_tokens_masked"])
-    masked = assistant_only or kind in {"any", "tokens"} or masks_padding
-    masked = masked or (is_completion and completion_only)
+    masked = (
+        assistant_only
+        or kind in {"any", "tokens"}
+        or (is_completion and completion_only)
+        or masks_padding
+    )
     cut = _cut(config, trainer, facts)
     cuts_tokens = bool(facts["truncates_tokenized_rows"])
     if kind == "tokens" and not cuts_tokens:

@@ -13,10 +13,11 @@ from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.sft.answers import decide_label_collator, plan_answers
 from mint_migrate.rules.trl.sft.data import decide_formatting, plan_data, without_masks
+from mint_migrate.rules.trl.sft.packing import PACKING, is_flat, packed, plan_packing
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.windows import plan_windows
 
-DECIDED = frozenset(
+DECIDED = PACKING | frozenset(
     {
         "assistant_only_loss",
         "dataset_text_field",
@@ -46,6 +47,10 @@ def plan_sft(plan: TrainerPlan) -> SftScript:
     answers = plan_answers(plan)
     if answers is not None:
         data = without_masks(data)
+    packing = plan_packing(plan, windows, facts)
+    if packing is not None:
+        data = packed(data, packing)
+    flat = is_flat(config, packing)
     plan_optimizer(config)
     schedule = plan_schedule(config)
     loop = plan_loop(plan, schedule)
@@ -55,10 +60,11 @@ def plan_sft(plan: TrainerPlan) -> SftScript:
         **loop,
         **epochs,
         data=data,
+        packing=packing,
         answers=None if answers is None else answers.script,
         handed=() if answers is None else answers.handed,
         passes=passes,
-        counts_first_token=facts["loss_divisor"] == "labels" and not windows.averages,
+        counts_first_token=facts["loss_divisor"] == "labels" and not windows.averages and not flat,
     )
 
 
@@ -84,6 +90,8 @@ def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     assert isinstance(script, SftScript)
     has_prompt = script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}
     needed = set()
+    if script.packing is not None and script.packing.shuffled:
+        needed.add("import numpy as np")
     if has_prompt and script.data.completion_only and script.data.pairs == "common_prefix":
         needed.add("import os")
     if script.answers is not None and script.answers.how != "chats":
@@ -99,6 +107,11 @@ def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> s
     if script.data.format == "formatting_func":
         extra = f", {plan.arguments['formatting_func'].value.text}"
     row = f"{plan.names['tokenize']}(row, {tokenizer}, {plan.config_name}{extra})"
+    if script.packing is not None and script.packing.evaluation and script.answers is None:
+        rows = f"[{row} for row in {{dataset}}]"
+        return f"{plan.names['pack_rows']}({rows}, {plan.config_name}.max_length)"
+    if script.packing is not None:
+        return None
     if script.answers is None:
         return f"[{row} for row in {{dataset}}]"
     handed = dict(script.handed)
@@ -125,7 +138,10 @@ SFT = TrainerKind(
     carried=frozenset({"max_length"}),
     decided=DECIDED,
     plan=plan_sft,
-    roles={"mask_answers": ("mask_answers", "answer_mask", "mask_of_answers")},
+    roles={
+        "pack_rows": ("pack_rows", "packed_rows", "packs_of_rows"),
+        "mask_answers": ("mask_answers", "answer_mask", "mask_of_answers"),
+    },
     decide=_decide,
     imports=_imports,
     evaluation_rows=_evaluation_rows,
