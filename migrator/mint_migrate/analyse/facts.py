@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from mint_migrate.analyse.columns import column_evidence, function_facts, function_results
 from mint_migrate.analyse.functions import LocalFunction, LocalFunctions, unpacked
@@ -14,6 +15,7 @@ from mint_migrate.analyse.nodes import (
     own_function,
 )
 from mint_migrate.analyse.objects import ObjectTracker
+from mint_migrate.analyse.parsers import ParserTracker
 from mint_migrate.analyse.scopes import SOURCE_PACKAGES, Bound, ModuleScopes, dotted
 from mint_migrate.analyse.structure import attributes, handlers, scope_record, statements
 from mint_migrate.analyse.text import SourceText, literal_repr, standalone
@@ -25,6 +27,7 @@ from mint_migrate.model.facts import (
     FunctionFlow,
     ImportedName,
     OverriddenMethod,
+    Reference,
     Use,
     Value,
 )
@@ -70,6 +73,8 @@ class _Collector:
             attributes_read=attributes(self.nodes, written=False),
             attributes_written=attributes(self.nodes, written=True),
             handlers=handlers(self.nodes, self.source),
+            references=tuple(self._references()),
+            parsed=ParserTracker(self.tree, self.source, self.scopes, self.call_numbers).parsed(),
             text=self.source.text,
         )
 
@@ -339,6 +344,21 @@ class _Collector:
                         )
                     )
         return found
+
+    def _references(self) -> Iterator[Reference]:
+        for node in self.nodes:
+            if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+                continue
+            if isinstance(self.scopes.parent.get(node), ast.Attribute):
+                continue
+            qualified = self.scopes.qualified(node)
+            if qualified is not None and self.scopes.is_source(qualified):
+                yield Reference(
+                    qualified=qualified,
+                    span=self.source.span(node),
+                    scope=self.scopes.scope_of[node].number,
+                    bound=self.source.of(node).split(".", 1)[0],
+                )
 
     def _bindings(self) -> list[Binding]:
         return [

@@ -185,6 +185,51 @@ class FunctionFlow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """One place where the script names something of a source package, imports left out."""
+
+    qualified: str
+    span: Span
+    scope: int
+    bound: str
+    """The imported name at its start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionField:
+    """One annotated field of a class of options."""
+
+    name: str
+    default: str | None
+    """Its default as text; None where it has none, or a factory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionClass:
+    """A class that a parser of options makes an object of."""
+
+    name: str
+    """As the script names it."""
+    qualified: str | None
+    """The class of a source package that it is, or that it derives from."""
+    is_own: bool
+    """The file defines it."""
+    fields: tuple[OptionField, ...] = ()
+    """Fields that the file's own class defines itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """A variable that holds what a parser of options made of one class."""
+
+    name: str
+    scope: int
+    parser: int
+    """Number of the call that makes the parser."""
+    made: OptionClass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """Everything the planner may know about a script."""
 
@@ -214,4 +259,6 @@ class Facts:
     """(name, attribute) for every `name.attribute` that is assigned or deleted."""
     handlers: tuple[tuple[Span, Span], ...]
     """(body of a `try`, one of its handlers)."""
+    references: tuple[Reference, ...]
+    parsed: tuple[Parsed, ...]
     text: str

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from mint_migrate.model.options_script import OptionsScript
 from mint_migrate.model.plan import Decision
 from mint_migrate.model.source import Span
 
@@ -75,6 +76,10 @@ class LoopScript(TrainingScript):
     tracker_project: str = "'huggingface'"
     run_name: bool = False
     logging_first_step: bool = False
+    keeps_all: bool = False
+    """`save_total_limit` may be None."""
+    options: OptionsScript | None = None
+    """Options that are only known when the script runs."""
     summarizes: bool = False
     """The user's code reads the result of `train()`."""
     times: bool = False

@@ -21,6 +21,7 @@ from mint_migrate.plan.version import infer_version
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.leftovers import decide_call, decide_import, decide_override, decide_use
 from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.options.opened import option_behind
 from mint_migrate.rules.trl.registry import kind_of
 from mint_migrate.rules.trl.trainer import plan_trainer
 from mint_migrate.tables.lookup import Tables
@@ -46,16 +47,12 @@ def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
         kind = kind_of(tables.canonical(call.qualified))
         if kind is None or call.found in ledger.decisions:
             continue
-        attempt = ledger.copy()
-        names = _names(facts, kind, trainings)
         try:
-            planner = kind.whole(attempt, call) or plan_trainer
-            script, imports = planner(attempt, kind, call, names)
+            ledger, training = _plan_one(ledger, kind, call, _names(facts, kind, trainings))
         except Blocked as problem:
             blocked.append((call, problem))
             continue
-        ledger = attempt
-        trainings.append(_Training(kind, call, script, imports))
+        trainings.append(training)
     if trainings:
         try:
             return _finish(ledger, trainings, blocked, evidence)
@@ -63,6 +60,30 @@ def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
             return _unconverted(facts, tables, options, version, evidence, problem)
     first = blocked[0][1] if blocked else None
     return _unconverted(facts, tables, options, version, evidence, first)
+
+
+def _plan_one(
+    ledger: Ledger, kind: TrainerKind, call: Call, names: Names
+) -> tuple[Ledger, _Training]:
+    """Plan one trainer; an option that is known too late for its loop counts as not given.
+
+    Raises:
+        Blocked: the trainer cannot be converted.
+    """
+    fixed: frozenset[str] = frozenset()
+    while True:
+        attempt = ledger.copy()
+        attempt.fixed_options = fixed
+        try:
+            planner = kind.whole(attempt, call) or plan_trainer
+            script, imports = planner(attempt, kind, call, names)
+        except Blocked as problem:
+            option = option_behind(problem, fixed)
+            if option is None:
+                raise
+            fixed |= {option}
+            continue
+        return attempt, _Training(kind, call, script, imports)
 
 
 def _names(facts: Facts, kind: TrainerKind, others: Iterable[_Training]) -> Names:

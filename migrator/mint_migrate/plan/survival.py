@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from functools import lru_cache
 
-from mint_migrate.model.facts import Binding, Statement
+from mint_migrate.model.facts import Binding, Statement, Value
 from mint_migrate.model.source import Span, contains
 from mint_migrate.rules.base import Ledger
 
@@ -15,6 +15,8 @@ def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
     """Say whether a name bound in *scope* is read by what is left of the user's code."""
     if _is_written(ledger, name):
         return True
+    if (name, scope) in ledger.renamed:
+        return False
     return any(
         name in statement.loads
         and ledger.owner_of(name, statement.scope) == scope
@@ -101,7 +103,9 @@ def _is_orphan(ledger: Ledger, binding: Binding, needed: frozenset[str]) -> bool
         or binding.name.startswith("self.")
     ):
         return False
-    if not _was_used(ledger, binding.name, binding.scope) or not _is_pure(binding.value.text):
+    if not _was_used(ledger, binding.name, binding.scope) or not _is_pure(
+        _rest(ledger, binding.value)
+    ):
         return False
     if any(contains(span, binding.statement) for span in ledger.broken):
         return False
@@ -110,6 +114,16 @@ def _is_orphan(ledger: Ledger, binding: Binding, needed: frozenset[str]) -> bool
     if any(binding.name in statement.deletes for statement in ledger.facts.statements):
         return False
     return not is_still_used(ledger, binding.name, binding.scope)
+
+
+def _rest(ledger: Ledger, value: Value) -> str:
+    """Return the text of a value without the expressions in it that are replaced."""
+    inner = [
+        span
+        for span, edit in ledger.edits.items()
+        if not edit.is_statement and contains(value.span, span)
+    ]
+    return _without(ledger, value.span, inner) if inner else value.text
 
 
 def _needed_by_broken(ledger: Ledger) -> frozenset[str]:

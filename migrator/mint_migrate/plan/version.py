@@ -46,7 +46,21 @@ def keywords_used(facts: Facts, tables: Tables) -> frozenset[tuple[str, str]]:
         for argument in call.arguments:
             if argument.keyword is not None:
                 found.add((canonical, argument.keyword))
-    return frozenset(found)
+    return frozenset(found | _parsed_options(facts, tables))
+
+
+def _parsed_options(facts: Facts, tables: Tables) -> set[tuple[str, str]]:
+    """Return (class, option) for each option that the script reads of what a parser made."""
+    owners: dict[str, set[str]] = {}
+    for item in facts.parsed:
+        if item.made.qualified is not None:
+            owners.setdefault(item.name, set()).add(tables.canonical(item.made.qualified))
+    return {
+        (owner, attribute)
+        for name, attribute in facts.attributes_read
+        for owner in owners.get(name, ())
+        if any(attribute in tables.accepted(release, owner) for release in tables.versions)
+    }
 
 
 def _missing(

@@ -7,7 +7,7 @@ from functools import cache
 
 import jinja2
 
-from mint_migrate.model.script import TrainingScript
+from mint_migrate.model.script import LoopScript, TrainingScript
 from mint_migrate.render.cache import TemplateCache, cache_folder
 from mint_migrate.resources import data_dir
 
@@ -17,6 +17,10 @@ def render_functions(script: TrainingScript) -> str:
     templates = ["_partials/sampled_model.py.j2"] if script.samples else []
     templates.append(script.template)
     texts = [_environment().get_template(name).render(s=script).strip() for name in templates]
+    options = script.options if isinstance(script, LoopScript) else None
+    if options is not None:
+        first = _environment().get_template("_partials/options.py.j2").render(o=options).strip()
+        texts.insert(0, first)
     return "\n\n\n".join(texts) + "\n"
 
 

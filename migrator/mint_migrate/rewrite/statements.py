@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from textwrap import wrap
 
 import libcst as cst
@@ -147,7 +147,10 @@ class Rewriter:
         return statements, []
 
     def _compound(self, statement: ast.stmt, node: cst.BaseCompoundStatement) -> Node:
-        changes: dict[str, object] = self._test(statement, node)
+        changes: dict[str, object] = {
+            **self._test(statement, node),
+            **self._header(statement, node),
+        }
         for attribute, children in compound_parts(statement, node):
             part = getattr(node, attribute)
             new = self._suite(children, part)
@@ -188,6 +191,21 @@ class Rewriter:
         if old.lpar:
             new = new.with_changes(lpar=old.lpar, rpar=old.rpar)
         return {attribute: new}
+
+    def _header(self, statement: ast.stmt, node: cst.BaseCompoundStatement) -> dict[str, object]:
+        """Return the new parameters and bases of a function or class whose header is edited."""
+        if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            return {}
+        whole, body = self.source.span(statement), self.source.span(statement.body[0])
+        span = replace(whole, end_line=body.line, end_column=body.column)
+        inside = [
+            edit for edit in self.edits if not edit.is_statement and contains(span, edit.span)
+        ]
+        if not inside:
+            return {}
+        new = cst.parse_module(f"{splice(self.source, span, inside)} ...").body[0]
+        names = ("bases", "keywords") if isinstance(node, cst.ClassDef) else ("params", "returns")
+        return {name: getattr(new, name) for name in names}
 
     def _suite(self, statements: Sequence[ast.stmt], part: cst.CSTNode) -> cst.CSTNode:
         """Rewrite a body, an `else`, or an `elif` that `ast` nests."""

@@ -50,6 +50,12 @@ class Ledger:
     notices: list[str] = field(default_factory=list)
     differences: list[tuple[Found, str, str]] = field(default_factory=list)
     """(thing, code, sentence) for the docstring of the result."""
+    fixed_options: frozenset[str] = frozenset()
+    """Options that are only known when the script runs, but whose value shapes the loop."""
+    renamed: set[tuple[str, int]] = field(default_factory=set)
+    """(name, scope) of imports that have another name wherever the result still mentions them."""
+    read_options: set[tuple[str, str]] = field(default_factory=set)
+    """(class, option) of what the result reads of classes of options besides the user's code."""
 
     def copy(self) -> Ledger:
         """Return a ledger that may be given up without a trace in this one."""
@@ -64,6 +70,8 @@ class Ledger:
             trained=dict(self.trained),
             notices=list(self.notices),
             differences=list(self.differences),
+            renamed=set(self.renamed),
+            read_options=set(self.read_options),
         )
 
     def decide(

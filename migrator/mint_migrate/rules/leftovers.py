@@ -47,6 +47,10 @@ def decide_call(ledger: Ledger, call: Call) -> bool:
     if row.transform == "keep" or _is_own_pipeline(call):
         ledger.decide_call(call, Fidelity.EXACT, None, KEPT)
         return False
+    if row.fidelity is Fidelity.DROPPED and row.to == "None":
+        ledger.decide_call(call, row.fidelity, row.code, row.note)
+        ledger.replace_expression(call.found.span, row.to)
+        return False
     if row.fidelity is Fidelity.DROPPED and call.is_statement:
         ledger.decide_call(call, row.fidelity, row.code, row.note)
         ledger.remove_statement(call.statement)

@@ -105,15 +105,23 @@ def find_config(
             f"where the configuration `{argument.value.text}` is made cannot be seen",
             argument.found,
         )
-    canonical = ledger.tables.canonical(call.qualified)
-    if canonical not in kind.configs:
-        raise Blocked(
-            "MM292",
-            f"`{canonical}` is not a configuration of `{kind.trainer.removeprefix('trl.')}`",
-            argument.found,
-        )
+    check_owner(kind, ledger.tables.canonical(call.qualified), argument)
     ledger.check_unclaimed(call)
     return call, argument.value
+
+
+def check_owner(kind: TrainerKind, owner: str, argument: Argument) -> None:
+    """The class of a configuration must be one that the trainer takes.
+
+    Raises:
+        Blocked: it is not.
+    """
+    if owner not in kind.configs:
+        raise Blocked(
+            "MM292",
+            f"`{owner}` is not a configuration of `{kind.trainer.removeprefix('trl.')}`",
+            argument.found,
+        )
 
 
 def adopt_old_arguments(

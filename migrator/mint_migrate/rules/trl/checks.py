@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mint_migrate.model.facts import Argument, Call
 from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.trl.options.uses import check_option_uses
 from mint_migrate.rules.trl.state import BuiltTrainer, TrainerPlan
 
 
@@ -81,6 +82,9 @@ def check_config_uses(plan: BuiltTrainer) -> None:
         construction.
     """
     ledger, config, name = plan.ledger, plan.config, plan.config_variable
+    if plan.source is not None:
+        check_option_uses(plan, plan.source)
+        return
     if name is None:
         return
     for owner, attribute in ledger.facts.attributes_written:

@@ -105,6 +105,8 @@ class ConfigPlan:
     """Fields that the loop reads under their own name."""
     decided: frozenset[str] = DECIDED_ELSEWHERE
     """Fields that a rule of their own decides."""
+    open: frozenset[str] = frozenset()
+    """Fields that the script does not give itself: they are only known when it runs."""
 
     def literal(self, name: str) -> object:
         """Return the literal value of a field: given or default.
@@ -203,16 +205,26 @@ class ConfigPlan:
         self.exact(name, f"config.{name}")
 
 
-def open_config(ledger: Ledger, owner: str, call: Call | None, train_statement: Span) -> ConfigPlan:
+def open_config(
+    ledger: Ledger,
+    owner: str,
+    call: Call | None,
+    train_statement: Span,
+    *,
+    hides: bool = False,
+) -> ConfigPlan:
     """Collect the fields a configuration call gives; *owner* is the class whose rows decide them.
 
-    A configuration with a name stays where it is; any other is written just before training.
+    A configuration with a name stays where it is; any other is written just before training. Where
+    the call *hides* fields behind `**`, only the others are collected.
 
     Raises:
-        Blocked: fields are hidden behind `*` or `**`, or two are the same.
+        Blocked: fields are hidden behind `*`, or behind `**` all the same, or two are the same.
     """
     arguments: dict[str, Argument] = {}
     for argument in call.arguments if call is not None else ():
+        if argument.star == "**" and hides:
+            continue
         if argument.star:
             raise Blocked(
                 "MM291",

@@ -61,6 +61,8 @@ class TrainerKind:
     """Fields, besides those of every loop, that the loop reads under their own name."""
     decided: frozenset[str] = frozenset()
     """Fields, besides those of every loop, that `plan` decides."""
+    run_time: frozenset[str] = frozenset()
+    """Fields among *decided* that the loop reads under their own name where they are not known."""
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of what only this kind adds, by role, best first."""
     targets: Mapping[str, str] = field(default_factory=dict)

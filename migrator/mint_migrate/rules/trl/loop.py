@@ -37,6 +37,7 @@ class LoopFields(TypedDict):
     eval_batch_size: str
     saving: str
     save_total_limit: bool
+    keeps_all: bool
     resume: bool
     tracker: str
     tracker_starts: bool
@@ -81,19 +82,22 @@ def plan_loop(plan: TrainerPlan, schedule: Schedule) -> LoopFields:
         ref={name: config.ref(name) for name in (*OPTIMIZER_FIELDS, "seed")},
         every={
             "logging": _interval(config, "logging_steps"),
-            "eval": _interval(config, "eval_steps") if evaluation == "steps" else "",
-            "save": _interval(config, "save_steps") if saving == "steps" else "",
+            "eval": _interval(config, "eval_steps") if evaluation in {"steps", "any"} else "",
+            "save": _interval(config, "save_steps") if saving in {"steps", "any"} else "",
+            "evaluates": f"config.{_strategy(config)}" if evaluation == "any" else "",
+            "saves": "config.save_strategy" if saving == "any" else "",
         },
         length=length,
         lora_options=plan.model.options,
         tokenizer=plan.given("processing_class") is not None,
         eval_dataset=dataset is not None,
-        eval_optional=dataset is not None and _may_be_none(dataset),
+        eval_optional=dataset is not None and (evaluation == "any" or _may_be_none(dataset)),
         evaluation=evaluation if dataset is not None else "no",
         eval_on_start=dataset is not None and _flag(config, "eval_on_start"),
         eval_batch_size=config.ref_as("eval_batch_size", "per_device_eval_batch_size"),
         saving=saving,
         save_total_limit="save_total_limit" in config.fields and saving != "no",
+        keeps_all="save_total_limit" in config.open,
         resume=resume,
         tracker=tracker,
         tracker_starts=starts,
@@ -127,6 +131,11 @@ def plan_epochs(
         shuffle_dataset=_flag(config, "shuffle_dataset"),
         eos_token=_eos(config),
     )
+
+
+def _strategy(config: ConfigPlan) -> str:
+    """Return the name that the evaluation strategy has in the script's release."""
+    return "eval_strategy" if "eval_strategy" in config.open else "evaluation_strategy"
 
 
 def _may_be_none(dataset: Argument) -> bool:
@@ -187,6 +196,9 @@ def _choice(config: ConfigPlan, names: tuple[str, ...], default: str) -> str:
     given = [name for name in names if config.has(name)]
     for name in given:
         config.exact(name, "the loop")
+        if name in config.open:
+            config.put(name, config.text(name) or "")
+            return "any"
     for name in given:
         if len(given) > 1 and config.arguments[name].value.literal == "None":
             continue
@@ -207,7 +219,7 @@ def _evaluation(config: ConfigPlan, arguments: dict[str, Argument]) -> str:
             config.exact(name, "evaluate()" if chosen != "no" else "nothing to do")
     if chosen == "best":
         raise Blocked("MM219", "the evaluation strategy `best` is not converted")
-    if chosen == "steps":
+    if chosen in {"steps", "any"}:
         if config.has("eval_steps") and config.arguments["eval_steps"].value.literal != "None":
             config.put("eval_steps", config.text("eval_steps") or "")
         else:
@@ -240,11 +252,13 @@ def _saving(config: ConfigPlan) -> str:
         and config.arguments["save_steps"].value.literal == "0"
     ):
         chosen = "no"
-    if chosen == "steps":
+    if chosen in {"steps", "any"}:
         config.need("save_steps", config.text("save_steps"))
         if config.has("save_steps") and "save_steps" in config.defaults:
             config.defaults.remove("save_steps")
-    config.exact("save_steps", "save_checkpoint()" if chosen == "steps" else "nothing to do")
+    config.exact(
+        "save_steps", "save_checkpoint()" if chosen in {"steps", "any"} else "nothing to do"
+    )
     if config.has("save_total_limit"):
         if config.arguments["save_total_limit"].value.literal != "None" and chosen != "no":
             config.put("save_total_limit", config.text("save_total_limit") or "")

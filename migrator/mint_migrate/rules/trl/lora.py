@@ -14,6 +14,7 @@ from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
 from mint_migrate.rules.trl.elsewhere import text_in_scope
 from mint_migrate.rules.trl.model_plan import FULL_FINETUNING_RANK, ModelPlan
+from mint_migrate.rules.trl.options.lora import FUNCTION, plan_option_lora
 from mint_migrate.rules.trl.unsloth import LORA_DEFAULTS, is_wrapper, lora_arguments
 from mint_migrate.tables.rows import Row
 
@@ -47,6 +48,10 @@ def plan_lora(
     if plan.starts_from or value is None or value.literal == "None":
         return
     call = _lora_call(ledger, value, scope, before)
+    if ledger.tables.canonical(call.qualified) == FUNCTION:
+        plan_option_lora(ledger, plan, call, place)
+        _replace_lora(ledger, plan, call, value)
+        return
     _plan_options(ledger, plan, call, _lora_arguments(ledger, call), place)
     _decide_lora_call(ledger, call)
     if plan.wrapped is not None and plan.carried:
@@ -160,7 +165,7 @@ def _lora_call(ledger: Ledger, value: Value, scope: int, before: Span) -> Call:
         call = made
     ledger.check_unclaimed(call)
     canonical = ledger.tables.canonical(call.qualified)
-    if canonical != "peft.LoraConfig":
+    if canonical not in {"peft.LoraConfig", FUNCTION}:
         raise Blocked(
             "MM208", f"`{canonical}` has no counterpart: MinT trains LoRA adapters", call.found
         )

@@ -11,6 +11,7 @@ from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Ledger
 from mint_migrate.rules.trl.config import ConfigPlan
 from mint_migrate.rules.trl.model_plan import ModelPlan
+from mint_migrate.rules.trl.options.source import OptionSource
 
 if TYPE_CHECKING:
     from mint_migrate.rules.trl.kind import TrainerKind
@@ -30,6 +31,8 @@ class BuiltTrainer:
     config_name: str = ""
     broken_config: Span | None = None
     """A statement that needs more of the configuration than the namespace has."""
+    source: OptionSource | None = None
+    """Where options come from that are only known when the script runs."""
     config_text: str = ""
     """Statement that makes the configuration just before training, where it had none of its own."""
 
@@ -40,10 +43,26 @@ class BuiltTrainer:
         return argument.value.name if argument is not None else None
 
     @property
+    def config_names(self) -> frozenset[str]:
+        """Every name under which the user's code knows the configuration."""
+        names = {self.config_variable} if self.config_variable is not None else set()
+        if self.source is not None:
+            names |= {
+                item.name
+                for item in self.ledger.facts.parsed
+                if item.parser == self.source.call.number
+                and item.made.qualified is not None
+                and self.ledger.tables.canonical(item.made.qualified) == self.source.owner
+            }
+        return frozenset(names)
+
+    @property
     def read_elsewhere(self) -> frozenset[str]:
         """Attributes of the configuration that the user's own code reads."""
-        name = self.config_variable
-        return frozenset(attr for owner, attr in self.ledger.facts.attributes_read if owner == name)
+        names = self.config_names
+        return frozenset(
+            attr for owner, attr in self.ledger.facts.attributes_read if owner in names
+        )
 
     def given(self, name: str) -> Argument | None:
         """Return an argument of the trainer, or None where it is left out or given as None."""

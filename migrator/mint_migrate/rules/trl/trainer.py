@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mint_migrate.model.facts import Call
+from mint_migrate.model.facts import Argument, Call, Value
 from mint_migrate.model.script import LoopScript, Names
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.names import check_free
@@ -17,6 +17,7 @@ from mint_migrate.rules.trl.arguments import (
     adopt_model_length,
     adopt_old_arguments,
     bind_arguments,
+    check_owner,
     find_config,
     find_training,
 )
@@ -31,6 +32,9 @@ from mint_migrate.rules.trl.decisions import decide_trainer, plan_uses
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.lora import plan_lora
 from mint_migrate.rules.trl.model import finish_model, plan_model
+from mint_migrate.rules.trl.options.opened import open_options
+from mint_migrate.rules.trl.options.place import option_imports, place_options
+from mint_migrate.rules.trl.options.source import OptionSource, keywords_source, parsed_source
 from mint_migrate.rules.trl.sampled import plan_sampling
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.write import needed_imports, place_config, write_call
@@ -47,10 +51,14 @@ def plan_trainer(
     arguments = bind_arguments(ledger, kind, trainer)
     kind.check(ledger, trainer, arguments)
     train_use = find_training(ledger, trainer)
-    config_call, config_value = find_config(ledger, kind, trainer, arguments)
-    config = open_config(ledger, kind.config, config_call, train_use.statement)
+    source, config_call, config_value = _find_options(ledger, kind, trainer, arguments)
+    config = open_config(
+        ledger, kind.config, config_call, train_use.statement, hides=source is not None
+    )
     config.carried |= kind.carried
     config.decided |= kind.decided
+    if source is not None:
+        open_options(config, source, kind.run_time)
     adopt_old_arguments(config, arguments, kind.adopted(ledger.version))
     model_argument = arguments.get("model")
     if model_argument is None:
@@ -70,13 +78,18 @@ def plan_trainer(
         train_use=train_use,
         config=config,
         model=model,
+        source=source,
     )
     plan_sampling(plan)
     check_unchanged(plan)
     check_evaluation_rows(plan)
     script = plan.script = kind.plan(plan)
     check_config_uses(plan)
-    place_config(plan, config_call, config_value)
+    if source is not None:
+        options = place_options(plan, source, config_call, config_value)
+        script = plan.script = replace(script, options=options)
+    else:
+        place_config(plan, config_call, config_value)
     decide_trainer(plan, script)
     if plan_uses(plan, script):
         script = plan.script = replace(script, evaluates_later=True)
@@ -87,8 +100,26 @@ def plan_trainer(
     write_call(plan, script)
     ledger.trained[trainer.number] = model
     needed = needed_imports(script) | kind.imports(plan, script) | model.imports
+    needed |= option_imports(script.options)
     check_free(ledger, trainer.scope, needed)
     return script, needed
+
+
+def _find_options(
+    ledger: Ledger, kind: TrainerKind, trainer: Call, arguments: dict[str, Argument]
+) -> tuple[OptionSource | None, Call | None, Value | None]:
+    """Return where options come from that are only known later, and the call of the configuration.
+
+    Raises:
+        Blocked: where the configuration is made cannot be seen, or it is not one of this trainer.
+    """
+    source = parsed_source(ledger, arguments.get("args"), trainer)
+    if source is not None:
+        check_owner(kind, source.owner, arguments["args"])
+        return source, None, arguments["args"].value
+    call, value = find_config(ledger, kind, trainer, arguments)
+    source = keywords_source(ledger, call, kind.config) if call is not None else None
+    return source, call, value
 
 
 def _last(kind: TrainerKind) -> str:

@@ -22,6 +22,12 @@ def place_config(plan: BuiltTrainer, call: Call | None, value: Value | None) -> 
         ledger.exact(call.found, ledger.tables.row(call.qualified), target)
         if plan.broken_config is not None and call.target is not None:
             ledger.needs_person(call.target, call.scope, plan.broken_config, "MM230")
+    put_config(plan, call, value, text)
+
+
+def put_config(plan: BuiltTrainer, call: Call | None, value: Value | None, text: str) -> None:
+    """Put *text*, which makes the configuration, where *call* stood, or just before training."""
+    ledger = plan.ledger
     if call is not None and call.is_statement and call.target is not None:
         ledger.replace_statement(call.statement, f"{call.target} = {text}")
         plan.config_name = value.text if value is not None else call.target
@@ -125,8 +131,9 @@ def needed_imports(script: LoopScript) -> frozenset[str]:
     needed = {
         "import json",
         "from pathlib import Path",
-        "from types import SimpleNamespace",
     }
+    if script.options is None or script.summarizes:
+        needed.add("from types import SimpleNamespace")
     if isinstance(script, EpochsScript) or _computes(script):
         needed.add("import math")
     needed |= {"import mint", "from mint import types"}

@@ -187,7 +187,6 @@ def test_comments_stay_with_their_fields():
     ("code", "reason"),
     [
         ("config = SFTConfig(*options)", "hides which options"),
-        ("config = SFTConfig(**options)", "hides which options"),
         ("config = SFTConfig('out', 8)", "by position"),
         (
             "options = {'seed': 1}\noptions['seed'] = 2\nconfig = SFTConfig(**options)",

@@ -91,7 +91,10 @@ def without_masks(data: DataScript) -> DataScript:
 def _format(ledger: Ledger, config: ConfigPlan, trainer: dict[str, Argument], facts: Facts) -> str:
     formatting = trainer.get("formatting_func")
     has_function = formatting is not None and formatting.value.literal != "None"
-    has_field = config.has("dataset_text_field") or "dataset_text_field" in trainer
+    is_open = "dataset_text_field" in config.open
+    has_field = (
+        config.has("dataset_text_field") and not is_open
+    ) or "dataset_text_field" in trainer
     if has_function and (facts["formatting_func_wins"] or not has_field):
         return "formatting_func"
     if has_field:
@@ -173,6 +176,8 @@ def _cut(config: ConfigPlan, trainer: dict[str, Argument], facts: Facts) -> str:
     if given is not None and given.value.literal != "None":
         config.put("max_length", given.value.text, like=given.keyword)
         length = "config.max_length"
+        if "max_seq_length" in config.open and facts["max_seq_length_none"] != "no_cut":
+            length = f"config.max_length or {_unset_length(facts)}"
     elif given is None and config.has("max_length"):
         if config.arguments["max_length"].value.literal == "None":
             return ""
@@ -181,7 +186,19 @@ def _cut(config: ConfigPlan, trainer: dict[str, Argument], facts: Facts) -> str:
         return ""
     else:
         length = _default_length(config, facts)
-    return f"[-{length} :]" if mode == "keep_end" else f"[: {length}]"
+    if mode == "keep_end":
+        return f"[-({length}) :]" if " " in length else f"[-{length} :]"
+    return f"[: {length}]"
+
+
+def _unset_length(facts: Facts) -> str:
+    """Return the length where the option for it is None, as an expression."""
+    rule = str(facts["default_max_length"])
+    limits = {
+        "tokenizer_limit": "tokenizer.model_max_length",
+        "tokenizer_limit_up_to_1024": "min(1024, tokenizer.model_max_length)",
+    }
+    return limits.get(rule, rule)
 
 
 def _default_length(config: ConfigPlan, facts: Facts) -> str:

@@ -137,6 +137,7 @@ SFT = TrainerKind(
     adopted=lambda version: ("max_seq_length", "dataset_text_field"),
     carried=frozenset({"max_length"}),
     decided=DECIDED,
+    run_time=frozenset({"dataset_text_field"}),
     plan=plan_sft,
     roles={
         "pack_rows": ("pack_rows", "packed_rows", "packs_of_rows"),
