@@ -21,7 +21,7 @@ import pytest
 from mint_migrate.bridge.run import RunOptions, base_models_of
 from mint_migrate.bridge.runtime import Runtime, serve
 from mint_migrate.bridge.world import build_world, quiet_environment
-from support.cases import ROOT, copy_case, verifiable
+from support.cases import ROOT, cases, copy_case, verifiable
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(3600)]
 
@@ -29,7 +29,8 @@ NUM_STEPS = 3
 PROCESSES = 2
 DEADLINE_S = 300.0
 CONVERTED = sorted(path.stem for path in (ROOT / "fixtures" / "after" / "trl").glob("*.py"))
-OTHERS = [case for case in CONVERTED if case not in verifiable()]
+OWN_WORLD = {case["id"] for case in cases() if case.get("own_world")}
+OTHERS = [case for case in CONVERTED if case not in {*verifiable(), *OWN_WORLD}]
 """The verifiable ones train twenty steps in `test_verify_fixtures.py`."""
 
 
@@ -101,8 +102,8 @@ def jobs(
     asked = {item.callspec.params["case"] for item in request.session.items if is_training(item)}
     root = tmp_path_factory.mktemp("train")
     with ThreadPoolExecutor(PROCESSES) as pool:
-        cases = [case for case in OTHERS if case in asked]
-        layouts = {case: pool.submit(prepare, case, root / case) for case in cases}
+        chosen = [case for case in OTHERS if case in asked]
+        layouts = {case: pool.submit(prepare, case, root / case) for case in chosen}
         ready = [layout.result() for layout in layouts.values() if layout.exception() is None]
         models = {name: folder for layout in ready for name, folder in layout.models.items()}
         with serve(models, state_dir=root / "state", env=quiet_environment()) as runtime:

@@ -68,6 +68,10 @@ class EpisodeFields(TypedDict):
     handed: tuple[tuple[str, str], ...]
 
 
+UNSET = {"kl_coef": "0.05", "cliprange": "0.2"}
+"""RLOO of TRL 0.22 to 0.24 leaves these None and takes the newer option, whose default is this."""
+
+
 def plan_episodes(
     plan: TrainerPlan, suffix: str, *, multiplies: bool, averages_tokens: bool
 ) -> tuple[LoopFields, EpisodeFields]:
@@ -89,6 +93,7 @@ def plan_episodes(
         if config.has(name) and name != "temperature":
             config.keep(name)
         config.need(name, config.text(name))
+        config.need(name, UNSET.get(name))
     if config.has("temperature") and "temperature" in config.defaults:
         config.defaults.remove("temperature")
     _temperature(config)

@@ -21,9 +21,18 @@ def plan_helpers(ledger: Ledger, trainer: Call) -> frozenset[str]:
         elif last == "set_seed" and len(call.arguments) == 1:
             _seed(ledger, call)
             needed |= {"import random", "import numpy as np", "import torch"}
-        elif last == "respond_to_batch" and trainer.statement < call.statement:
+        elif _answers(call, trainer):
             _respond(ledger, call, trainer)
     return frozenset(needed)
+
+
+def answers_batches(ledger: Ledger, trainer: Call) -> bool:
+    """Say whether the script answers queries with `respond_to_batch`."""
+    return any(_answers(call, trainer) for call in ledger.facts.calls)
+
+
+def _answers(call: Call, trainer: Call) -> bool:
+    return call.qualified.endswith(".respond_to_batch") and trainer.statement < call.statement
 
 
 def _decide(ledger: Ledger, call: Call, target: str) -> None:

@@ -21,7 +21,7 @@ from mint_migrate.rules.trl.lora import plan_lora
 from mint_migrate.rules.trl.model import finish_model, plan_model
 from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.ppo.critic import CHANGED, decide_critic
-from mint_migrate.rules.trl.ppo.helpers import plan_helpers
+from mint_migrate.rules.trl.ppo.helpers import answers_batches, plan_helpers
 from mint_migrate.rules.trl.ppo.step_config import plan_step_config
 from mint_migrate.rules.trl.ppo.step_optimizer import plan_step_optimizer
 from mint_migrate.rules.trl.ppo.step_uses import accelerator_text, plan_step_uses
@@ -82,7 +82,7 @@ def plan_steps(
         dataset=plan.given("dataset") is not None,
         collator=plan.given("data_collator") is not None,
         reference=bool(reference),
-        generates="generate" in chains,
+        generates="generate" in chains or answers_batches(ledger, trainer),
         samples_reference=any(_asks_for_reference(use) for use in uses),
         logs="log_stats" in chains,
         saves=bool(chains & {"save_pretrained", "model.save_pretrained"}),
