@@ -109,7 +109,7 @@ class ConfigPlan:
     """Fields that the script does not give itself: they are only known when it runs."""
 
     def literal(self, name: str) -> object:
-        """Return the literal value of a field: given or default.
+        """Return the literal value of a field, given or default; a list as a tuple.
 
         Raises:
             Blocked: the field is given as an expression.
@@ -123,9 +123,9 @@ class ConfigPlan:
                     "must be a literal",
                     argument.found,
                 )
-            return ast.literal_eval(argument.value.literal)
+            return _hashable(ast.literal_eval(argument.value.literal))
         default = self.default(name)
-        return None if default is None else ast.literal_eval(default)
+        return None if default is None else _hashable(ast.literal_eval(default))
 
     def is_dynamic(self, name: str) -> bool:
         """Say whether a field is given as something other than a literal."""
@@ -382,3 +382,12 @@ def _field_lines(item: ConfigField) -> list[str]:
     comments = [f"    {comment}" for comment in item.comments]
     trailing = f"  {item.trailing}" if item.trailing else ""
     return [*comments, f"    {item.name}={item.text},{trailing}"]
+
+
+def _hashable(value: object) -> object:
+    """Return a literal's value so that it may be looked up in a set, whatever a script passes."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    if isinstance(value, dict):
+        return tuple((_hashable(key), _hashable(item)) for key, item in value.items())
+    return frozenset(value) if isinstance(value, set) else value

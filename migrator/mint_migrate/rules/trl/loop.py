@@ -192,7 +192,11 @@ def _note_old_order(config: ConfigPlan, facts: dict[str, str | bool | int | None
 
 
 def _choice(config: ConfigPlan, names: tuple[str, ...], default: str) -> str:
-    """Return a strategy: no, steps or epoch."""
+    """Return a strategy: no, steps, epoch or best.
+
+    Raises:
+        Blocked: another one is given.
+    """
     given = [name for name in names if config.has(name)]
     for name in given:
         config.exact(name, "the loop")
@@ -207,7 +211,11 @@ def _choice(config: ConfigPlan, names: tuple[str, ...], default: str) -> str:
             value: object = text.rsplit(".", 1)[-1].lower()
         else:
             value = config.literal(name)
-        return "no" if value in {False, None} else str(value)
+        chosen = "no" if value in {False, None} else str(value)
+        if chosen not in {"no", "steps", "epoch", "best"}:
+            found = config.arguments[name].found
+            raise Blocked("MM292", f"`{name}={text}` is not no, steps or epoch", found)
+        return chosen
     return default
 
 

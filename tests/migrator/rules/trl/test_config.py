@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mint_migrate.model.plan import Fidelity
-from support.scripts import LORA, SFT, converted, decision, migrated, sft
+from support.scripts import LORA, SFT, converted, decision, grpo, migrated, sft
 
 BASE = 'output_dir="out", save_strategy="no", '
 EXACT, APPROXIMATE, DROPPED, MANUAL = Fidelity
@@ -276,3 +276,9 @@ def test_without_a_configuration_the_defaults_are_written():
     text = converted(migrated(text.replace("    args=config,\n", "")))
     assert "config = SimpleNamespace(\n" in text
     assert 'output_dir="Qwen3-0.6B-SFT"' in text
+
+
+@pytest.mark.parametrize("value", ["[1, 2]", "{1: [2]}", "{3}", "([4],)"])
+@pytest.mark.parametrize("name", ["gradient_accumulation_steps", "temperature", "loss_type"])
+def test_a_literal_of_a_strange_type_is_decided_like_any_other(name, value):
+    assert sum(item.found.name.endswith(name) for item in grpo(f"{name}={value}").decisions) == 1

@@ -230,3 +230,16 @@ def test_before_one_seed_ordered_everything():
 def test_accumulation_averages_as_the_release_did(version, line):
     config = "gradient_accumulation_steps=2, dataset_text_field='text'"
     assert line in text(config, source_version=version)
+
+
+@pytest.mark.parametrize("name", ["eval_strategy", "save_strategy", "logging_strategy"])
+@pytest.mark.parametrize("value", ["'stops'", "[1.0, 2]", "{1: [2]}", "{3}", "'Steps'"])
+def test_a_strategy_that_does_not_exist_is_refused_with_its_name(name, value):
+    result = sft(config=f'output_dir="out", {name}={value}')
+    assert result.text is None
+    assert f"`{name}={value}` is not no, steps or epoch" in result.notices[0]
+
+
+@pytest.mark.parametrize("value", ["'no'", "'steps'", "'epoch'", "False", "IntervalStrategy.STEPS"])
+def test_every_strategy_that_exists_is_taken(value):
+    assert text(f"save_strategy={value}")
