@@ -1,123 +1,29 @@
-"""Whatever keywords a script passes, in any layout: one decision for each, and sound code."""
+"""Whatever a script passes, in any order, layout and way of importing: one decision for each, and
+sound code.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 from mint_migrate.model.outcome import Failed, Migrated, Skipped
-from mint_migrate.model.plan import Decision
+from mint_migrate.model.plan import Decision, Kind
+from support.drawn import TRAINERS, UNTOUCHED, WRITINGS, Script, Writing, scripts, written
 from support.scripts import converted, outcome, tables
 from support.walker import found
 
 FEW = settings(
-    max_examples=30,
+    max_examples=15,
     derandomize=True,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-PARTS = """\
-import os
-from datasets import load_dataset
-from peft import LoraConfig
-from trl import SFTConfig, SFTTrainer
-
-options = {{"a": 1}}
-dataset = load_dataset("acme/chats", split="train")
-
-
-def untouched(row, *, sep=" "):
-    return {{"text": row["q"] + sep}}   # odd   spacing
-
-
-config = SFTConfig({config})
-trainer = SFTTrainer({trainer})
-trainer.train()
-"""
-
-VALUES = st.sampled_from(
-    [
-        *(
-            "True",
-            "False",
-            "None",
-            "0",
-            "1",
-            "2",
-            "-1",
-            "0.1",
-            "1e-5",
-            "0.5",
-            "8",
-            "'no'",
-            "'steps'",
-            "'epoch'",
-        ),
-        *(
-            "'cosine'",
-            "'linear'",
-            "'constant'",
-            "'wandb'",
-            "'none'",
-            "[]",
-            "{}",
-            "['a', 'b']",
-            "()",
-            "'all-linear'",
-        ),
-        *(
-            "{'num_cycles': 2}",
-            "os.environ['X']",
-            "options['a']",
-            "1 + 2",
-            "3 if options else 4",
-            "lambda x: x",
-        ),
-        *(
-            "dataset",
-            "(y := 3)",
-            "f'{dataset}'",
-            "'é日本'",
-            "[i for i in range(3)]",
-            "print",
-            "-(2 ** 3)",
-        ),
-        '"""a\n  b"""',
-    ]
-)
-
-
-def keywords(owner: str, *, at_most: int) -> st.SearchStrategy[dict[str, str]]:
-    names = {row.id.rsplit(".", 1)[-1] for row in tables().rows_for(owner) if row.id != owner}
-    names = {name for name in names if name.isidentifier()} | {"no_such_option"}
-    return st.dictionaries(st.sampled_from(sorted(names)), VALUES, max_size=at_most)
-
-
-def layout(arguments: dict[str, str], breaks: bool) -> str:
-    listed = [f"{name}={value}" for name, value in arguments.items()]
-    if not breaks:
-        return ", ".join(listed)
-    return "".join(f"\n    # about\n    {item},  # behind" for item in listed) + "\n"
-
-
-@st.composite
-def scripts(draw: st.DrawFn) -> str:
-    config = draw(keywords("trl.SFTConfig", at_most=4))
-    config |= draw(keywords("transformers.TrainingArguments", at_most=5))
-    lora = draw(keywords("peft.LoraConfig", at_most=4))
-    trainer = {"model": "'acme/model'", "args": "config", "train_dataset": "dataset"}
-    trainer |= {"peft_config": f"LoraConfig({layout(lora, False)})"} if draw(st.booleans()) else {}
-    extra = draw(keywords("trl.SFTTrainer", at_most=2))
-    taken = {"model", "args", "train_dataset", "peft_config", "tokenizer", "processing_class"}
-    trainer |= {name: value for name, value in extra.items() if name not in taken}
-    items = draw(st.permutations(list(trainer.items())))
-    return PARTS.format(
-        config=layout(config, draw(st.booleans())), trainer=layout(dict(items), draw(st.booleans()))
-    )
+MANY = settings(FEW, max_examples=400)
 
 
 def kinds(result: Migrated) -> list[tuple[str, int, int]]:
@@ -127,20 +33,54 @@ def kinds(result: Migrated) -> list[tuple[str, int, int]]:
     )
 
 
-@FEW
-@given(scripts())
-def test_any_keywords_are_each_decided_once_and_give_sound_code(text):
-    result = outcome(text)
-    assert not isinstance(result, Failed), result.reason
+def holds_for(script: Script, writing: Writing) -> None:
+    """Each use is decided once; a result compiles, keeps the user's code and is left alone."""
+    text = written(script, writing)
+    result = outcome(text, source_version=script.release)
+    assert not isinstance(result, Failed), (text, result.reason)
     assert isinstance(result, Migrated)
     assert kinds(result) == sorted((item.kind, item.line, item.column) for item in found(text))
+    assert all(item.code for item in result.decisions if item.fidelity.value != "exact")
     if result.text is None:
         return
     ast.parse(result.text)
     assert isinstance(outcome(result.text), Skipped)
-    assert (
-        'def untouched(row, *, sep=" "):\n    return {"text": row["q"] + sep}   # odd   spacing\n'
-        in result.text
+    assert UNTOUCHED in result.text
+
+
+def same_however_written(script: Script, writing: Writing) -> None:
+    """Order, layout, comments and aliases change no decision."""
+    plain = outcome(written(script), source_version=script.release)
+    other = outcome(written(script, writing), source_version=script.release)
+    assert isinstance(plain, Migrated)
+    assert isinstance(other, Migrated)
+    assert (plain.text is None) == (other.text is None)
+    assert summaries(plain) == summaries(other)
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_any_keywords_are_each_decided_once_and_give_sound_code(kind):
+    FEW(given(scripts(kind), WRITINGS)(holds_for))()
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_order_layout_and_aliases_change_no_decision(kind):
+    FEW(given(scripts(kind), WRITINGS)(same_however_written))()
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("kind", TRAINERS)
+@pytest.mark.parametrize("claim", [holds_for, same_however_written])
+def test_claims_hold_for_many_scripts(claim, kind):
+    MANY(given(scripts(kind), WRITINGS)(claim))()
+
+
+def summaries(result: Migrated) -> Counter[tuple[object, ...]]:
+    """Count what was decided about all but imports, by public names."""
+    return Counter(
+        (item.found.kind, tables().canonical(item.found.name), *summary(item)[2:])
+        for item in result.decisions
+        if item.found.kind is not Kind.IMPORT
     )
 
 
