@@ -82,6 +82,8 @@ class LoopScript(TrainingScript):
     """Options that are only known when the script runs."""
     summarizes: bool = False
     """The user's code reads the result of `train()`."""
+    callbacks: bool = False
+    """Callbacks of the user are called."""
     times: bool = False
     """It reads from there how long training took."""
 

@@ -117,8 +117,9 @@ def _finish(
         if use.found not in ledger.decisions:
             decide_use(ledger, use)
     for override in facts.overridden:
-        decide_override(ledger, override)
-        partial = True
+        if override.found not in ledger.decisions:
+            decide_override(ledger, override)
+            partial = True
     break_dependents(ledger)
     for training in trainings:
         check_inputs(ledger, training.call)

@@ -72,6 +72,8 @@ class TrainerKind:
     imports: Callable[[TrainerPlan, LoopScript], frozenset[str]] = _no_names
     """Imports that its functions need, as statements of one name each, besides those of every loop.
     """
+    calls_callbacks: bool = False
+    """Its loop calls the callbacks of the user."""
     evaluation_rows: Callable[[TrainerPlan, LoopScript, str], str | None] = _no_rows
     """Expression for the rows that `evaluate` takes, with `{dataset}` where the data set goes.
 

@@ -85,6 +85,8 @@ class TrainerPlan(BuiltTrainer):
     train_use: Use
     samples: bool = False
     """The result samples from the model as the script did."""
+    callbacks: str = ""
+    """Text of the list of callbacks that the loop calls; "" for none."""
     sampled_after: list[str] = field(default_factory=list)
     """Variables that hold the trained model after training."""
     script: LoopScript | None = None

@@ -21,6 +21,7 @@ from mint_migrate.rules.trl.arguments import (
     find_config,
     find_training,
 )
+from mint_migrate.rules.trl.callbacks import plan_callbacks
 from mint_migrate.rules.trl.checks import (
     check_config_uses,
     check_evaluation_rows,
@@ -84,6 +85,9 @@ def plan_trainer(
     check_unchanged(plan)
     check_evaluation_rows(plan)
     script = plan.script = kind.plan(plan)
+    plan.callbacks = plan_callbacks(plan)
+    if plan.callbacks:
+        script = plan.script = replace(script, callbacks=True)
     check_config_uses(plan)
     if source is not None:
         options = place_options(plan, source, config_call, config_value)

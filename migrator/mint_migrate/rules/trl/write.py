@@ -82,6 +82,8 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     lines += [f"    {name}={text}," for name, text in script.handed]
     if plan.model.starts_from:
         lines.append(f"    starts_from={plan.model.starts_from},")
+    if script.callbacks:
+        lines.append(f"    callbacks={plan.callbacks},")
     if script.resume:
         lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
     lines.append(")")
@@ -142,6 +144,11 @@ def needed_imports(script: LoopScript) -> frozenset[str]:
         needed.add("import torch")
     if script.times:
         needed.add("import time")
+    if script.callbacks:
+        needed |= {
+            "from transformers import TrainerControl",
+            "from transformers import TrainerState",
+        }
     if script.tracker == "wandb":
         needed |= {"import wandb", "import os"} if script.tracker_starts else {"import wandb"}
     if script.tracker == "tensorboard":

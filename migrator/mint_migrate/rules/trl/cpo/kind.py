@@ -89,6 +89,7 @@ CPO = TrainerKind(
     config="trl.CPOConfig",
     short="cpo",
     headline="Contrastive preference optimization",
+    calls_callbacks=True,
     positional=positional,
     decided=DECIDED,
     roles=ROLES | {"loss": ("preference_loss", "cpo_loss", "cpo_loss_on_mint")},

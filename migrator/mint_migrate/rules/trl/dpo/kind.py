@@ -128,6 +128,7 @@ DPO = TrainerKind(
     config="trl.DPOConfig",
     short="dpo",
     headline="Direct preference optimization",
+    calls_callbacks=True,
     positional=positional,
     adopted=adopted,
     decided=DECIDED,

@@ -182,6 +182,7 @@ KTO = TrainerKind(
     config="trl.KTOConfig",
     short="kto",
     headline="Kahneman-Tversky optimization",
+    calls_callbacks=True,
     positional=_positional,
     decided=DECIDED,
     roles=ROLES | {"loss": ("kto_loss", "kahneman_tversky_loss", "kto_loss_on_mint")},

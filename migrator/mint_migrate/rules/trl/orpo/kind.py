@@ -49,6 +49,7 @@ ORPO = TrainerKind(
     config="trl.ORPOConfig",
     short="orpo",
     headline="Odds ratio preference optimization",
+    calls_callbacks=True,
     positional=positional,
     decided=LENGTHS | {"beta"},
     roles=ROLES | {"loss": ("orpo_loss", "odds_ratio_loss", "orpo_loss_on_mint")},

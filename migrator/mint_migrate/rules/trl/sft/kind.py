@@ -126,6 +126,7 @@ SFT = TrainerKind(
     config="trl.SFTConfig",
     short="sft",
     headline="Supervised fine-tuning",
+    calls_callbacks=True,
     positional=lambda version: (
         "model",
         "args",
