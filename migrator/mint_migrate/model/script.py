@@ -84,6 +84,10 @@ class LoopScript(TrainingScript):
     """The user's code reads the result of `train()`."""
     callbacks: bool = False
     """Callbacks of the user are called."""
+    stops_early: bool = False
+    """One of them is transformers' own, which looks at the best metric so far."""
+    loads_best: bool = False
+    """The checkpoint with the lowest evaluation loss is loaded at the end."""
     times: bool = False
     """It reads from there how long training took."""
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import ast
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mint_migrate.model.facts import Argument, Use
 from mint_migrate.model.plan import Fidelity, Found
+from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.base import Ledger
+from mint_migrate.rules.trl.best import EARLY, SHOWN, evaluates_loss
 from mint_migrate.rules.trl.config import ConfigPlan
 from mint_migrate.rules.trl.state import TrainerPlan
 
@@ -43,17 +45,17 @@ class _Kept:
 
     texts: list[str] = field(default_factory=list)
     reads: set[str] = field(default_factory=set)
+    stops_early: bool = False
+    """Transformers' own callback for that is among them."""
     logs: bool = False
     """The last one looks at what is logged."""
 
 
-def plan_callbacks(plan: TrainerPlan) -> str:
-    """Decide the callbacks that the loop can call; return them as a list's text, "" for none.
+def plan_callbacks(plan: TrainerPlan, script: LoopScript) -> LoopScript:
+    """Decide the callbacks that the loop can call; return the script that calls them.
 
     What cannot be called is left to the rows of the tables, which leave it to a person.
     """
-    if not plan.kind.calls_callbacks:
-        return ""
     kept = _Kept()
     argument = plan.given("callbacks")
     if argument is not None:
@@ -63,7 +65,10 @@ def plan_callbacks(plan: TrainerPlan) -> str:
         if use.chain == "add_callback" and use.is_call and is_before and len(use.arguments) == 1:
             _from_use(plan, use, kept)
     _carry_fields(plan.config, kept.reads)
-    return f"[{', '.join(kept.texts)}]" if kept.texts else ""
+    if not kept.texts:
+        return script
+    plan.callbacks = f"[{', '.join(kept.texts)}]"
+    return replace(script, callbacks=True, stops_early=kept.stops_early)
 
 
 def _from_argument(plan: TrainerPlan, argument: Argument, kept: _Kept) -> None:
@@ -72,8 +77,13 @@ def _from_argument(plan: TrainerPlan, argument: Argument, kept: _Kept) -> None:
     if not isinstance(node, ast.List) or len(node.elts) != len(argument.elements):
         return
     lost = False
+    early = _early_stopping(plan, argument)
     for element, found in zip(node.elts, argument.elements, strict=True):
-        if _keep(plan, element, found.source_text, kept):
+        if found is early:
+            kept.texts.append(found.source_text)
+            kept.stops_early = True
+            ledger.exact(found, ledger.tables.row(EARLY), TARGET, "called by the loop")
+        elif _keep(plan, element, found.source_text, kept):
             _decide_kept(plan, found, kept)
         else:
             lost |= _leave(ledger, found)
@@ -88,6 +98,16 @@ def _from_argument(plan: TrainerPlan, argument: Argument, kept: _Kept) -> None:
         holder = next(item for item in argument.elements if item.span == call.found.span)
         decision = ledger.decisions[holder]
         ledger.decide_call(call, decision.fidelity, decision.code, decision.note)
+
+
+def _early_stopping(plan: TrainerPlan, argument: Argument) -> Found | None:
+    """Return the element that stops early, where the loop has the metric it looks at."""
+    script, ledger = plan.script, plan.ledger
+    assert script is not None
+    names = {item: ledger.tables.canonical(item.name) for item in argument.elements}
+    found = next((item for item, name in names.items() if name == EARLY), None)
+    is_served = script.evaluation in SHOWN and evaluates_loss(plan.config)
+    return found if is_served else None
 
 
 def _decide_kept(plan: TrainerPlan, found: Found, kept: _Kept) -> None:

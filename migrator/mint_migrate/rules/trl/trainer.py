@@ -21,6 +21,8 @@ from mint_migrate.rules.trl.arguments import (
     find_config,
     find_training,
 )
+from mint_migrate.rules.trl.best import OPTIONS as BEST_OPTIONS
+from mint_migrate.rules.trl.best import plan_best
 from mint_migrate.rules.trl.callbacks import plan_callbacks
 from mint_migrate.rules.trl.checks import (
     check_config_uses,
@@ -60,6 +62,8 @@ def plan_trainer(
     config.decided |= kind.decided
     if source is not None:
         open_options(config, source, kind.run_time)
+    elif kind.calls_callbacks:
+        config.decided |= BEST_OPTIONS
     adopt_old_arguments(config, arguments, kind.adopted(ledger.version))
     model_argument = arguments.get("model")
     if model_argument is None:
@@ -85,9 +89,8 @@ def plan_trainer(
     check_unchanged(plan)
     check_evaluation_rows(plan)
     script = plan.script = kind.plan(plan)
-    plan.callbacks = plan_callbacks(plan)
-    if plan.callbacks:
-        script = plan.script = replace(script, callbacks=True)
+    if kind.calls_callbacks:
+        script = plan.script = plan_best(plan, plan_callbacks(plan, script))
     check_config_uses(plan)
     if source is not None:
         options = place_options(plan, source, config_call, config_value)
