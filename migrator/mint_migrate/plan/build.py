@@ -20,6 +20,7 @@ from mint_migrate.plan.survival import drop_orphans, is_still_used
 from mint_migrate.plan.version import infer_version
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.leftovers import decide_call, decide_import, decide_override, decide_use
+from mint_migrate.rules.trl.apart import is_branch
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.options.opened import option_behind
 from mint_migrate.rules.trl.registry import kind_of
@@ -45,7 +46,7 @@ def build_plan(facts: Facts, tables: Tables, options: Options) -> Plan:
     trainings: list[_Training] = []
     for call in facts.calls:
         kind = kind_of(tables.canonical(call.qualified))
-        if kind is None or call.found in ledger.decisions:
+        if kind is None or call.found in ledger.decisions or is_branch(ledger, call):
             continue
         try:
             ledger, training = _plan_one(ledger, kind, call, _names(facts, kind, trainings))

@@ -40,43 +40,30 @@ def bind_arguments(ledger: Ledger, kind: TrainerKind, trainer: Call) -> dict[str
 
 
 def find_training(ledger: Ledger, trainer: Call) -> Use:
-    if trainer.target is None:
-        raise Blocked("MM238", "the trainer is not bound to a name", trainer.found)
-    is_global = ledger.owner_of(trainer.target, trainer.scope) != trainer.scope
-    if is_global and not trainer.target.startswith("self."):
-        raise Blocked(
-            "MM238", f"`{trainer.target}` is a global variable of another scope", trainer.found
-        )
-    places = [
-        call
-        for call in ledger.facts.calls
-        if call.target == trainer.target
-        and call.scope == trainer.scope
-        and ledger.tables.canonical(call.qualified) == ledger.tables.canonical(trainer.qualified)
-    ]
-    if len(places) > 1:
-        raise Blocked(
-            "MM238",
-            f"`{trainer.target}` is built in {len(places)} places; build it once, with "
-            "`peft_config` in a variable",
-            trainer.found,
-        )
+    """Return the one call of the trainer's `train`.
+
+    Raises:
+        Blocked: there is none, several, or one that cannot be replaced.
+    """
+    if trainer.target is not None:
+        is_global = ledger.owner_of(trainer.target, trainer.scope) != trainer.scope
+        if is_global and not trainer.target.startswith("self."):
+            raise Blocked(
+                "MM238", f"`{trainer.target}` is a global variable of another scope", trainer.found
+            )
+    name = trainer.target or "the trainer"
     uses = [use for use in ledger.uses_of(trainer) if use.chain == "train" and use.is_call]
     if len(uses) != 1:
         found = "never trained here" if not uses else f"trained {len(uses)} times"
         raise Blocked(
             "MM238",
-            f"`{trainer.target}` is {found}; one `train()` beside it is converted",
+            f"`{name}` is {found}; one `train()` in the same file is converted",
             trainer.found,
         )
     use = uses[0]
-    if use.scope != trainer.scope:
-        raise Blocked(
-            "MM238", "the trainer is built in one function and trained in another", trainer.found
-        )
     if not use.is_statement:
         raise Blocked("MM238", "`train()` stands inside an expression", use.found)
-    if not _is_reached(ledger, trainer.statement, use.statement):
+    if use.scope == trainer.scope and not _is_reached(ledger, trainer.statement, use.statement):
         raise Blocked(
             "MM238", "`train()` is called where the trainer may not have been built", use.found
         )

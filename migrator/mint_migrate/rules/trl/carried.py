@@ -369,9 +369,8 @@ def makes_text(node: ast.Call) -> bool:
     return name in {"get", "getenv", "str", "join", "format", "strip", "expanduser", "pop"}
 
 
-def check_readers(ledger: Ledger, plan: ModelPlan) -> None:
-    """Statements that need the model itself, where its name is now, become comments."""
-    numbers = {call.number for call in plan.calls}
+def check_readers(ledger: Ledger, numbers: set[int], note: str) -> None:
+    """Statements that need an object itself, where something else is now, become comments."""
     holders = {(name, owner) for name, owner, number in ledger.facts.held if number in numbers}
     for statement in ledger.facts.statements:
         for name in statement.loads:
@@ -385,8 +384,7 @@ def check_readers(ledger: Ledger, plan: ModelPlan) -> None:
             if _leaves(ledger, statement.span, name) or _is_opened(
                 ledger, statement.span, name, holders
             ):
-                note = f"`{name}` is the model's name here"
-                ledger.mark_broken(statement.span, "MM228", note)
+                ledger.mark_broken(statement.span, "MM228", f"`{name}` {note}")
 
 
 def _is_opened(ledger: Ledger, span: Span, name: str, holders: set[tuple[str, int]]) -> bool:

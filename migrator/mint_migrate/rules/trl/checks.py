@@ -28,7 +28,7 @@ def check_unchanged(plan: TrainerPlan) -> None:
         since[(name, owner)] = min(since[(name, owner)], place)
     for binding in ledger.facts.bindings:
         start = since.get((binding.name, binding.scope))
-        if start is not None and start < binding.statement < plan.train_use.statement:
+        if start is not None and start < binding.statement < plan.given_at:
             raise Blocked(
                 "MM238",
                 f"`{binding.name}` changes between its use for the trainer and `train()`",

@@ -136,6 +136,8 @@ def plan_uses(plan: TrainerPlan, script: LoopScript) -> bool:
         if decide_trainer_sampling(plan, use, context.names["client"]):
             continue
         evaluates |= plan_use(ledger, use, context)
+    if plan.is_apart:
+        return evaluates
     assert trainer.target is not None
     ledger.remove_statement(trainer.statement)
     ledger.removed[(trainer.target, trainer.scope)] = "MM230"
@@ -153,14 +155,15 @@ def _trains_on(plan: TrainerPlan, use: Use) -> bool:
 
 
 def _after_training(plan: TrainerPlan, script: LoopScript) -> AfterTraining:
-    prefix = "self." if (plan.trainer.target or "").startswith("self.") else ""
-    client = f"{prefix}{plan.names['client']}"
+    client = plan.client
     tokenizer = plan.arguments.get("processing_class")
     dataset = plan.given("eval_dataset")
     return AfterTraining(
         names={**plan.names, "client": client},
-        config=plan.config_name,
-        evaluation_rows=plan.kind.evaluation_rows(
+        config=plan.config_after,
+        evaluation_rows=None
+        if plan.is_apart
+        else plan.kind.evaluation_rows(
             plan,
             script,
             tokenizer.value.text if tokenizer is not None else f"{client}.get_tokenizer()",

@@ -31,14 +31,16 @@ VALUE_HEAD = "trl.AutoModelForCausalLMWithValueHead.from_pretrained"
 """Loads a causal language model with a critic beside its head; may take the LoRA configuration."""
 
 
-def plan_model(ledger: Ledger, value: Value, scope: int, before: Span) -> ModelPlan:
-    """Follow the model argument back to a name.
+def plan_model(
+    ledger: Ledger, value: Value, scope: int, before: Span, *, carries: bool = False
+) -> ModelPlan:
+    """Follow the model argument back to a name; *carries* leaves that in the model's place.
 
     Raises:
         Blocked: it comes from somewhere that cannot be followed.
     """
     plan = ModelPlan()
-    if is_carried(ledger, value, scope, before):
+    if carries or is_carried(ledger, value, scope, before):
         carry_model(ledger, plan, value, scope, before)
     else:
         _follow(ledger, plan, value, scope, before, 0)
@@ -264,7 +266,8 @@ def finish_model(ledger: Ledger, plan: ModelPlan) -> None:
         if call.is_statement and not plan.carried:
             ledger.remove_statement(call.statement)
     if plan.carried:
-        check_readers(ledger, plan)
+        numbers = {call.number for call in plan.calls}
+        check_readers(ledger, numbers, "is the model's name here")
         return
     for variable in plan.variables:
         ledger.removed[variable] = "MM228"

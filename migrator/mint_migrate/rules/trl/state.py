@@ -83,6 +83,8 @@ class TrainerPlan(BuiltTrainer):
     """One trainer that is built once and trained once, while it is planned."""
 
     train_use: Use
+    is_apart: bool = False
+    """The trainer is built in one place and trained in another: `rules/trl/apart.py`."""
     samples: bool = False
     """The result samples from the model as the script did."""
     callbacks: str = ""
@@ -91,3 +93,22 @@ class TrainerPlan(BuiltTrainer):
     """Variables that hold the trained model after training."""
     script: LoopScript | None = None
     """What the kind's rule made, once it has."""
+
+    @property
+    def given_at(self) -> Span:
+        """The statement that evaluates what training is given."""
+        return self.trainer.statement if self.is_apart else self.train_use.statement
+
+    @property
+    def client(self) -> str:
+        """The variable that holds the client after training."""
+        holder = self.train_use.root if self.is_apart else self.trainer.target or ""
+        return f"{'self.' if holder.startswith('self.') else ''}{self.names['client']}"
+
+    @property
+    def config_after(self) -> str:
+        """The configuration, for code after training."""
+        ledger, name = self.ledger, self.config_name
+        owner = ledger.owner_of(name, self.train_use.scope)
+        is_seen = owner is not None and owner == ledger.owner_of(name, self.trainer.scope)
+        return name if is_seen or not self.is_apart else f"{self.train_use.root}.args[0]"

@@ -13,6 +13,8 @@ from mint_migrate.model.facts import Argument, Call, Value
 from mint_migrate.model.script import LoopScript, Names
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.names import check_free
+from mint_migrate.rules.trl.apart import IMPORT as PARTIAL
+from mint_migrate.rules.trl.apart import check_construction, is_apart, plan_branches
 from mint_migrate.rules.trl.arguments import (
     adopt_model_length,
     adopt_old_arguments,
@@ -24,6 +26,7 @@ from mint_migrate.rules.trl.arguments import (
 from mint_migrate.rules.trl.best import OPTIONS as BEST_OPTIONS
 from mint_migrate.rules.trl.best import plan_best
 from mint_migrate.rules.trl.callbacks import plan_callbacks
+from mint_migrate.rules.trl.carried import check_readers
 from mint_migrate.rules.trl.checks import (
     check_config_uses,
     check_evaluation_rows,
@@ -53,7 +56,9 @@ def plan_trainer(
     """
     arguments = bind_arguments(ledger, kind, trainer)
     kind.check(ledger, trainer, arguments)
+    check_construction(ledger, trainer)
     train_use = find_training(ledger, trainer)
+    apart = is_apart(ledger, trainer, train_use)
     source, config_call, config_value = _find_options(ledger, kind, trainer, arguments)
     config = open_config(
         ledger, kind.config, config_call, train_use.statement, hides=source is not None
@@ -68,7 +73,9 @@ def plan_trainer(
     model_argument = arguments.get("model")
     if model_argument is None:
         raise Blocked("MM230", f"`{_last(kind)}` is built without a model", trainer.found)
-    model = plan_model(ledger, model_argument.value, trainer.scope, trainer.statement)
+    model = plan_model(
+        ledger, model_argument.value, trainer.scope, trainer.statement, carries=apart
+    )
     adopt_model_length(config, model)
     peft = arguments.get("peft_config")
     check_continued(model, kind.short, peft is not None and peft.value.literal != "None")
@@ -81,11 +88,13 @@ def plan_trainer(
         arguments=arguments,
         names=names,
         train_use=train_use,
+        is_apart=apart,
         config=config,
         model=model,
         source=source,
     )
-    plan_sampling(plan)
+    if not apart:
+        plan_sampling(plan)
     check_unchanged(plan)
     check_evaluation_rows(plan)
     script = plan.script = kind.plan(plan)
@@ -105,9 +114,13 @@ def plan_trainer(
     if model.starts_from:
         script = plan.script = replace(script, starts_from=True)
     write_call(plan, script)
+    if apart:
+        plan_branches(plan, script)
+        check_readers(ledger, {trainer.number}, "is `train` with its arguments now")
     ledger.trained[trainer.number] = model
     needed = needed_imports(script) | kind.imports(plan, script) | model.imports
     needed |= option_imports(script.options)
+    needed |= {PARTIAL} if apart else set()
     check_free(ledger, trainer.scope, needed)
     return script, needed
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import indent
 
 from mint_migrate.model.facts import Argument, Use
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.script import Edit, Names
 from mint_migrate.model.source import Span, contains
 from mint_migrate.rules.base import Ledger
+from mint_migrate.rules.trl.branches import condition_between
 from mint_migrate.tables.rows import Row
 
 SAVES = frozenset({"save_model", "save_pretrained", "model.save_pretrained", "_save"})
+NEED_CLIENT = SAVES | {"evaluate", "state.log_history"}
 CONSTANTS = {
     "is_world_process_zero": "True",
     "is_local_process_zero": "True",
@@ -39,8 +42,15 @@ class AfterTraining:
 def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
     """Decide one use of a trainer or model; return whether it needs the `evaluate` function."""
     is_after = context is not None and _is_trained(ledger, use, context)
+    condition = _condition(ledger, use, context) if is_after else ""
+    if condition is None:
+        _by_row(ledger, use, "training may not have happened here")
+        return False
     if context is not None and is_after and use.is_call and use.chain in SAVES and use.is_statement:
-        _save(ledger, use, context)
+        _save(ledger, use, context, condition)
+        return False
+    if condition:
+        _by_row(ledger, use, "training may not have happened here")
         return False
     if context is not None and is_after and use.is_call and use.chain == "evaluate":
         if _evaluate(ledger, use, context):
@@ -61,6 +71,13 @@ def plan_use(ledger: Ledger, use: Use, context: AfterTraining | None) -> bool:
         return False
     _by_row(ledger, use)
     return False
+
+
+def _condition(ledger: Ledger, use: Use, context: AfterTraining | None) -> str | None:
+    """Return the condition under which there is a trained client, as `condition_between` does."""
+    if context is None or use.scope != context.scope or use.chain not in NEED_CLIENT:
+        return ""
+    return condition_between(ledger.facts.text, context.train_statement, use.statement)
 
 
 def _is_trained(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
@@ -101,13 +118,15 @@ def _is_replaceable(ledger: Ledger, statement: Span) -> bool:
     return ledger.text_of(statement).startswith(("if", "elif", "while", "for", "async for"))
 
 
-def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
+def _save(ledger: Ledger, use: Use, context: AfterTraining, condition: str) -> None:
     target = use.arguments[0].value.text if use.arguments else f"{context.config}.output_dir"
     literal = use.arguments[0].value.literal if use.arguments else None
     note = (
         "weights and optimizer stay on the server under this path; download them to use them "
         "elsewhere"
     )
+    if condition:
+        note += "; without training there is nothing to save"
     ledger.decide(
         use.found,
         Fidelity.APPROXIMATE,
@@ -125,12 +144,14 @@ def _save(ledger: Ledger, use: Use, context: AfterTraining) -> None:
                 argument.found, Fidelity.DROPPED, code="MM231", note="decides how files are written"
             )
     name = context.names["checkpoint"]
-    ledger.replace_statement(
-        use.statement,
+    text = (
         f"{name} = "
         f"{context.names['client']}.save_state(name={checkpoint_name(target, literal)}).result()\n"
-        f'print(f"saved as {{{name}.path}}")',
+        f'print(f"saved as {{{name}.path}}")'
     )
+    if condition:
+        text = f"if {condition}:\n{indent(text, '    ')}"
+    ledger.replace_statement(use.statement, text)
 
 
 def checkpoint_name(text: str, literal: str | None) -> str:
@@ -189,7 +210,7 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
     return True
 
 
-def _by_row(ledger: Ledger, use: Use) -> None:
+def _by_row(ledger: Ledger, use: Use, reason: str = "") -> None:
     row = _row(ledger, use)
     if (
         row is not None
@@ -203,8 +224,8 @@ def _by_row(ledger: Ledger, use: Use) -> None:
         return
     is_converted = row is not None and row.fidelity is Fidelity.EXACT
     code = row.code if row is not None and row.code and not is_converted else "MM230"
-    note = f"there is no `{use.root}` any more"
-    if row is not None and row.note and not is_converted:
+    note = reason or f"there is no `{use.root}` any more"
+    if row is not None and row.note and not is_converted and not reason:
         note = row.note
     ledger.manual(use.found, code, note, row)
     _arguments(ledger, use, Fidelity.MANUAL, code, note)

@@ -63,11 +63,39 @@ def drop_splatted(plan: BuiltTrainer, call: Call) -> None:
 
 def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     """Write the call of `train` where `trainer.train()` stood."""
-    ledger, arguments = plan.ledger, plan.arguments
-    prefix = "self." if (plan.trainer.target or "").startswith("self.") else ""
-    plan.model.client = f"{prefix}{plan.names['client']}"
+    plan.model.client = plan.client
+    if plan.is_apart:
+        given = _given_to_train(plan)
+        resume = f"resume_from_checkpoint={given}" if given is not None else ""
+        lines = [f"{plan.client} = {plan.train_use.root}({resume})"]
+    else:
+        lines = [f"{plan.client} = {plan.names['train']}(", *_call_lines(plan, script), ")"]
+    if plan.train_use.target is not None:
+        lines.append(_summary(plan, script))
+    if script.times:
+        lines.insert(0, f"{plan.names['started']} = time.perf_counter()")
+    client = f"{plan.client}.save_weights_and_get_sampling_client()"
+    lines += [f"{name} = {plan.names['sampled_model']}({client})" for name in plan.sampled_after]
+    text = "\n".join(lines)
+    if plan.is_apart:
+        write_construction(plan, script)
+        plan.ledger.replace_statement(plan.train_use.statement, text)
+    else:
+        plan.ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
+
+
+def write_construction(plan: TrainerPlan, script: LoopScript) -> None:
+    """Write what is left to do where the trainer was built."""
+    trainer = plan.trainer
+    start = "return" if trainer.target is None else f"{trainer.target} ="
+    lines = [f"{start} partial(", f"    {plan.names['train']},", *_call_lines(plan, script), ")"]
+    plan.ledger.replace_statement(trainer.statement, plan.config_text + "\n".join(lines))
+
+
+def _call_lines(plan: TrainerPlan, script: LoopScript) -> list[str]:
+    """Return what `train` is given, one argument a line."""
+    arguments = plan.arguments
     lines = [
-        f"{plan.model.client} = {plan.names['train']}(",
         f"    {plan.config_name},",
         f"    base_model={plan.model.base_model},",
         f"    rank={plan.model.rank},",
@@ -85,24 +113,19 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     if script.callbacks:
         lines.append(f"    callbacks={plan.callbacks},")
     if script.resume:
-        lines.append(f"    resume_from_checkpoint={_resume_text(plan)},")
-    lines.append(")")
-    if plan.train_use.target is not None:
-        lines.append(_summary(plan, script))
-    if script.times:
-        lines.insert(0, f"{plan.names['started']} = time.perf_counter()")
-    client = f"{prefix}{plan.names['client']}.save_weights_and_get_sampling_client()"
-    lines += [f"{name} = {plan.names['sampled_model']}({client})" for name in plan.sampled_after]
-    text = "\n".join(lines)
-    ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
+        text = None if plan.is_apart else _given_to_train(plan)
+        text = text or plan.config.text("resume_from_checkpoint")
+        if text is not None or not plan.is_apart or _given_to_train(plan) is None:
+            lines.append(f"    resume_from_checkpoint={text or 'None'},")
+    return lines
 
 
 def _summary(plan: TrainerPlan, script: LoopScript) -> str:
     """Return the statement that binds what the result of `train()` was bound to."""
-    given = f"{plan.config_name}.output_dir"
+    given = f"{plan.config_after}.output_dir"
     if script.times:
         seconds = f"time.perf_counter() - {plan.names['started']}"
-        given += f", {plan.config_name}.batch_size, {seconds}"
+        given += f", {plan.config_after}.batch_size, {seconds}"
     return f"{plan.train_use.target} = {plan.names['summary']}({given})"
 
 
@@ -121,11 +144,12 @@ def _given(plan: TrainerPlan, name: str) -> list[str]:
     return argument_lines(name, argument)
 
 
-def _resume_text(plan: TrainerPlan) -> str:
+def _given_to_train(plan: TrainerPlan) -> str | None:
+    """Return the checkpoint that `train()` itself was told to go on from."""
     for argument in plan.train_use.arguments:
         if argument.keyword == "resume_from_checkpoint" or argument.index == 0:
             return argument.value.text
-    return plan.config.text("resume_from_checkpoint") or "None"
+    return None
 
 
 def needed_imports(script: LoopScript) -> frozenset[str]:
