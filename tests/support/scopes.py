@@ -248,6 +248,17 @@ def _signature_expressions(arguments: ast.arguments) -> list[ast.AST]:
     return [*defaults, *annotations]
 
 
+def _inherited(definition: ast.stmt, scope: Scope) -> str | None:
+    """Return the trainer that a class of the script derives from first."""
+    if not isinstance(definition, ast.ClassDef) or not definition.bases:
+        return None
+    first = definition.bases[0]
+    if isinstance(first, ast.Name) and first.id == definition.name:
+        return None
+    name = qualified_name(first, scope)
+    return name if name is not None and name.endswith("Trainer") else None
+
+
 def qualified_name(node: ast.expr, scope: Scope) -> str | None:
     """Return the source name of `name` or `name.attribute...`, or None if it has none."""
     attributes: list[str] = []
@@ -255,6 +266,8 @@ def qualified_name(node: ast.expr, scope: Scope) -> str | None:
         attributes.append(node.attr)
         node = node.value
     hit = scope.lookup(node.id) if isinstance(node, ast.Name) else None
+    if hit is not None and not attributes and len(hit[1]) == 1 and hit[1][0].definition is not None:
+        return _inherited(hit[1][0].definition, hit[0])
     if hit is None or any(binding.qualified is None for binding in hit[1]):
         return None
     return ".".join([hit[1][-1].qualified or "", *reversed(attributes)])

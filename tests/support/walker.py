@@ -10,6 +10,7 @@ The rules:
 * A name belongs to a source package if every binding of it in its scope is an import from one.
   Any other binding there (assignment, parameter, `def`, `class`, foreign import) shadows it.
   Lookup is lexical; a class body is visible only to itself, a comprehension is its own scope.
+* A class of the script that derives from a trainer first of all is that trainer where it is called.
 * A star import counts once and resolves no names: which names it brings is not in the source.
 * Trainers are tracked from the call that makes them (`...Trainer(...)`) to a name or to
   `self.<name>` in the same class; so are models. If one name is bound several times, a use

@@ -133,6 +133,7 @@ class _Collector:
             targets=targets,
             is_statement=is_expression or bool(targets),
             parent=self._parent_call(node),
+            own_class=self.scopes.own_class(node.func),
         )
 
     @staticmethod

@@ -163,9 +163,27 @@ class ModuleScopes:
             return None
         _, bounds = found
         if any(bound.kind != "import" for bound in bounds):
-            return None
+            return None if parts else self._base_of(bounds)
         base = bounds[0].qualified
         return None if base is None else ".".join([base, *reversed(parts)])
+
+    def _base_of(self, bounds: list[Bound]) -> str | None:
+        """Return the trainer of a source package that a class of the file derives from."""
+        node = bounds[0].statement
+        if len(bounds) != 1 or not isinstance(node, ast.ClassDef) or not node.bases:
+            return None
+        first = node.bases[0]
+        if isinstance(first, ast.Name) and first.id == node.name:
+            return None
+        base = self.qualified(first)
+        is_trainer = base is not None and base.endswith("Trainer") and self.is_source(base)
+        return base if is_trainer else None
+
+    def own_class(self, node: ast.expr) -> str | None:
+        """Return the name of the file's own class that an expression is."""
+        found = self.lookup(node.id, self.scope_of[node]) if isinstance(node, ast.Name) else None
+        is_own = found is not None and any(bound.kind == "class" for bound in found[1])
+        return node.id if is_own and isinstance(node, ast.Name) else None
 
     def is_source(self, qualified: str | None) -> bool:
         """Say whether a qualified name belongs to a source package."""

@@ -93,6 +93,8 @@ class Call:
     """It is the whole right-hand side, or the whole expression, of its statement."""
     parent: int | None
     """Number of the source call it is an argument of."""
+    own_class: str | None = None
+    """The file's own class that is called, where it derives from the class of the package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ from mint_migrate.rules.trl.options.place import option_imports, place_options
 from mint_migrate.rules.trl.options.source import OptionSource, keywords_source, parsed_source
 from mint_migrate.rules.trl.sampled import plan_sampling
 from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.subclass import check_subclass
 from mint_migrate.rules.trl.write import needed_imports, place_config, write_call
 
 
@@ -57,6 +58,7 @@ def plan_trainer(
     arguments = bind_arguments(ledger, kind, trainer)
     kind.check(ledger, trainer, arguments)
     check_construction(ledger, trainer)
+    check_subclass(ledger, trainer)
     train_use = find_training(ledger, trainer)
     apart = is_apart(ledger, trainer, train_use)
     source, config_call, config_value = _find_options(ledger, kind, trainer, arguments)
