@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mint_migrate.analyse.facts import collect
 from mint_migrate.analyse.text import SourceText
 from mint_migrate.model.outcome import Migrated
 from mint_migrate.model.plan import Fidelity
@@ -131,6 +132,7 @@ def test_statements_that_are_not_the_frameworks_keep_their_text(case: str) -> No
     text = (BEFORE / f"{case}.py").read_text(encoding="utf-8")
     result = migrate(case)
     touched = {item.found.span.line for item in result.decisions}
+    touched |= {item.span.line for item in collect(text, ast.parse(text)).references}
     source = SourceText(text)
     untouched = [
         source.of(node)

@@ -124,6 +124,7 @@ class DpoScript(EpochsScript):
     """Everything `dpo.py.j2` looks at."""
 
     template: ClassVar[str] = "dpo.py.j2"
+    makes_namespaces: ClassVar[bool] = False
     rows: PairRows
     loss: LossScript
     reference: str = "base"

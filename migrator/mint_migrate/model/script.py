@@ -49,6 +49,8 @@ class TrainingScript:
 class LoopScript(TrainingScript):
     """What the functions of every kind of training look at. A kind adds its own fields."""
 
+    makes_namespaces: ClassVar[bool] = True
+    """Its functions make `SimpleNamespace`s, whatever the configuration is."""
     schedule: Schedule
     ref: dict[str, str]
     """Expression for each optimizer setting: `config.x` or a literal."""

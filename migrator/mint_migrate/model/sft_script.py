@@ -93,6 +93,7 @@ class SftScript(EpochsScript):
     """Everything `sft.py.j2` looks at."""
 
     template: ClassVar[str] = "sft.py.j2"
+    makes_namespaces: ClassVar[bool] = False
     data: DataScript
     answers: AnswersScript | None = None
     packing: PackScript | None = None

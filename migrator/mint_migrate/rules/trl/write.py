@@ -158,7 +158,7 @@ def needed_imports(script: LoopScript) -> frozenset[str]:
         "import json",
         "from pathlib import Path",
     }
-    if script.options is None or script.summarizes:
+    if script.options is None or script.summarizes or script.makes_namespaces:
         needed.add("from types import SimpleNamespace")
     if isinstance(script, EpochsScript) or _computes(script):
         needed.add("import math")

@@ -13,11 +13,14 @@ from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.trl.config import OLDER_NAMES, ConfigPlan
 from mint_migrate.rules.trl.optimizer import ADAMW, ROUNDED
+from mint_migrate.rules.trl.options.opened import RESUME
 from mint_migrate.rules.trl.options.source import OptionSource
 from mint_migrate.tables.rows import Row
 
 MODEL_OPTIONS = "trl.ModelConfig"
-PEFT = "get_peft_config"
+MIXTURE = "trl.DatasetMixtureConfig"
+REFUSED = {"datasets": ("none", "[]")}
+"""Options of a mixture of data sets, which the result does not load."""
 WIDTH = 112
 UNREAD = frozenset(
     {"do_eval", "logging_strategy", "logging_first_step", "report_to", "project", "run_name"}
@@ -76,7 +79,8 @@ def config_class(
     for option in sorted(source.accepted - set(fields) - source.given.keys()):
         _sort_unread(config, source, option, unread)
     for option in fields:
-        if option not in config.open and option not in source.given and option in reads:
+        is_left = option not in config.open and option not in source.given
+        if is_left and option in reads and option != RESUME:
             _sort_unread(config, source, option, unread)
     own = {item.name: item.default for item in source.own.fields} if source.own else {}
     choices = [
@@ -197,8 +201,10 @@ def other_class(
             unread.only_as[option] = _values(row, _default(ledger, owner, option, None))
         else:
             unread.without_effect.add(option)
+    refused = [(option, REFUSED[option]) for option in sorted(reads & REFUSED.keys())]
     return ReadOptions(
         name=name,
+        choices=tuple(refused) if owner == MIXTURE else (),
         doc=f"Options of `{owner.removeprefix('trl.')}` that are read.",
         fields=tuple(_option(ledger, owner, item, None) for item in sorted(accepted & reads)),
     )
@@ -213,6 +219,8 @@ def _option(ledger: Ledger, owner: str, name: str, config: ConfigPlan | None) ->
         kind = "float"
     if name == "output_dir" and default == "None":
         kind, default = "str", '"trainer_output"'
+    if default == "[]":
+        default = "field(default_factory=list)"
     return ReadOption(name=name, annotation=kind, default=default, help=unit.split(";")[0])
 
 

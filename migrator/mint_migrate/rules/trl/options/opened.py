@@ -27,6 +27,8 @@ CHOSEN_LATER = frozenset(
     }
 )
 """Choices that every loop can make when it runs."""
+RESUME = "resume_from_checkpoint"
+"""Handed to the call that trains by the user's code."""
 UNSET = {
     "eval_steps": "self.logging_steps if self.eval_steps is None else self.eval_steps",
     "data_seed": "self.seed if self.data_seed is None else self.data_seed",
@@ -74,7 +76,7 @@ def _read_given(config: ConfigPlan, source: OptionSource, name: str) -> None:
 
 
 def _may_open(config: ConfigPlan, name: str, further: frozenset[str]) -> bool:
-    if name in OLDER_NAMES or name == "resume_from_checkpoint":
+    if name in OLDER_NAMES or name == RESUME:
         return False
     if name in config.carried or name in JOINED or name in RENAMED:
         return True

@@ -8,7 +8,7 @@ from textwrap import wrap
 from mint_migrate.model.facts import Call, Value
 from mint_migrate.model.options_script import OptionsScript, ReadOptions
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.rules.base import Ledger
+from mint_migrate.rules.base import Ledger, positional_argument
 from mint_migrate.rules.trl.options.classes import (
     WIDTH,
     Unread,
@@ -16,12 +16,13 @@ from mint_migrate.rules.trl.options.classes import (
     other_class,
     owns_fields,
 )
-from mint_migrate.rules.trl.options.source import KEYWORDS, OptionSource
+from mint_migrate.rules.trl.options.source import KEYWORDS, OptionSource, parsed_variable
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.write import put_config
 
 CODE = "MM260"
 FILE_PARSER = "trl.TrlParser"
+LOAD_MIXTURE = "trl.get_dataset"
 NAMES = {
     "config": ("TrainingConfig", "TrainingOptions", "MintTrainingConfig"),
     "settle": ("settle_options", "settle_all_options"),
@@ -51,6 +52,7 @@ def place_options(
         owners[ledger.tables.canonical(source.call.qualified)] = names["parser"]
         plan.config_name = plan.arguments["args"].value.text
     _rename(ledger, source, owners)
+    _refuse_mixtures(ledger)
     _forget_stand_ins(ledger, source)
     _decide_source(ledger, source, first, unread, names)
     classes = (first, *others.values())
@@ -90,7 +92,11 @@ def option_imports(options: OptionsScript | None) -> frozenset[str]:
     if options is None:
         return frozenset()
     needed = {"from dataclasses import dataclass"}
-    if any(item.help for each in options.classes for item in each.fields):
+    if any(
+        item.help or "field(" in (item.default or "")
+        for each in options.classes
+        for item in each.fields
+    ):
         needed.add("from dataclasses import field")
     if options.parser:
         needed |= {"import argparse", "from transformers import HfArgumentParser"}
@@ -156,6 +162,8 @@ def _rename(ledger: Ledger, source: OptionSource, owners: dict[str, str]) -> Non
         if name is None or is_other:
             left.add(item.bound)
             continue
+        if call is not None and source.via == KEYWORDS:
+            continue
         ledger.replace_expression(item.span, name)
     for item in ledger.facts.references:
         owner = ledger.owner_of(item.bound, item.scope)
@@ -184,6 +192,19 @@ def _place_keywords(
     given = [item for item in call.arguments if item.splat is not None and item.keyword in kept]
     lines += [f"    {item.keyword}={item.value.text}," for item in given]
     put_config(plan, call, value, "\n".join([f"{factory}(", *lines, ")"]))
+
+
+def _refuse_mixtures(ledger: Ledger) -> None:
+    """A mixture of data sets cannot be asked for any more, so nothing loads one."""
+    for call in ledger.facts.calls:
+        if ledger.tables.canonical(call.qualified) != LOAD_MIXTURE:
+            continue
+        argument = positional_argument(call, 0)
+        parsed = parsed_variable(ledger, argument, call)
+        if parsed is not None and parsed.made.qualified is not None and not parsed.made.is_own:
+            note = "`datasets` is refused, so there is no mixture to load; name one data set"
+            ledger.decide_call(call, Fidelity.APPROXIMATE, CODE, note)
+            ledger.replace_expression(call.found.span, "None")
 
 
 def _forget_stand_ins(ledger: Ledger, source: OptionSource) -> None:
