@@ -11,6 +11,9 @@ import libcst as cst
 from mint_migrate.rewrite.aliases import without_names
 from mint_migrate.rewrite.statements import Node, merge_lines
 
+WIDTH = 88
+"""Where isort breaks a line of imports."""
+
 
 def add_imports(
     nodes: Sequence[Node], wanted: Sequence[str], start: int, *, moves: bool = True
@@ -28,10 +31,73 @@ def add_imports(
     have = {_code(item) for node in nodes[start:end] for item in _single_imports(node)}
     missing = [text for text in sorted(wanted, key=_key) if text not in have]
     later = _without_later(nodes[end:], frozenset(missing)) if moves else nodes[end:]
-    result = [*nodes[:end], *later]
-    for text in missing:
+    top = list(nodes[:end])
+    texts = [text for text in _joined(missing) if not _extend(top, start, text)]
+    result = [*top, *later]
+    for text in texts:
         result = _insert(result, text, start)
     return result
+
+
+def _joined(texts: Sequence[str]) -> list[str]:
+    """Return the imports with the names from one module in one statement."""
+    modules: dict[str, list[str]] = {}
+    for text in texts:
+        if text.startswith("from "):
+            modules.setdefault(_module(text), []).append(text.partition(" import ")[2])
+    done: list[str] = []
+    for text in texts:
+        if not text.startswith("from "):
+            done.append(text)
+        elif names := modules.pop(_module(text), None):
+            done.append(_from_import(_module(text), names))
+    return done
+
+
+def _extend(nodes: list[Node], start: int, text: str) -> bool:
+    """Add names to a plain import from the same module; say whether there was one."""
+    if not text.startswith("from "):
+        return False
+    for index, node in enumerate(nodes[start:], start):
+        names = _plain_names(node, _module(text))
+        if names is not None:
+            new = text.partition(" import ")[2].strip("()\n").split(",")
+            wanted = [*names, *(name.strip() for name in new if name.strip())]
+            added = _parsed(_from_import(_module(text), wanted))
+            nodes[index] = node.with_changes(body=added.body)
+            return True
+    return False
+
+
+def _plain_names(node: Node, module: str) -> list[str] | None:
+    """Return the names that a statement imports from a module and from nothing else."""
+    if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1:
+        return None
+    statement = node.body[0]
+    if not isinstance(statement, cst.ImportFrom) or statement.relative:
+        return None
+    if isinstance(statement.names, cst.ImportStar) or statement.module is None:
+        return None
+    has_comment = "#" in _code(node)
+    is_renamed = any(alias.asname is not None for alias in statement.names)
+    if has_comment or is_renamed or _code(statement.module) != module:
+        return None
+    return [_code(alias.name) for alias in statement.names]
+
+
+def _from_import(module: str, names: Sequence[str]) -> str:
+    """Return one import of names in isort's order: constants, classes, the rest."""
+    ordered = sorted(set(names), key=lambda name: (_kind(name), name.lower(), name))
+    line = f"from {module} import {', '.join(ordered)}"
+    if len(line) <= WIDTH:
+        return line
+    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in ordered) + ")"
+
+
+def _kind(name: str) -> int:
+    if len(name) > 1 and name.isupper():
+        return 0
+    return 1 if name[:1].isupper() else 2
 
 
 def _code(node: cst.CSTNode) -> str:

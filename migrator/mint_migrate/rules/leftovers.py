@@ -35,15 +35,8 @@ def decide_call(ledger: Ledger, call: Call) -> bool:
             ledger.decide_call(call, *outer)
             return False
     row = ledger.tables.row(call.qualified)
-    root = call.qualified.split(".", 1)[0]
-    if row is None and root == "transformers":
-        ledger.decide_call(call, Fidelity.EXACT, None, KEPT)
-        return False
     if row is None:
-        note = f"`{call.qualified}` is not in the tables"
-        ledger.decide_call(call, Fidelity.MANUAL, "MM290", note)
-        ledger.mark_broken(call.statement, "MM290", note)
-        return True
+        return _decide_unknown(ledger, call)
     if row.transform == "keep" or _is_own_pipeline(call):
         ledger.decide_call(call, Fidelity.EXACT, None, KEPT)
         return False
@@ -63,10 +56,21 @@ def decide_call(ledger: Ledger, call: Call) -> bool:
         note = row.note
     code = row.code or "MM230"
     ledger.decide_call(call, Fidelity.MANUAL, code, note)
-    if root in NOT_NEEDED:
+    if call.qualified.split(".", 1)[0] in NOT_NEEDED:
         ledger.mark_broken(call.statement, code, note)
     else:
         ledger.mark(call.statement, code, note)
+    return True
+
+
+def _decide_unknown(ledger: Ledger, call: Call) -> bool:
+    """Decide a call that has no row; return whether it leaves the conversion partial."""
+    if call.qualified.startswith("transformers."):
+        ledger.decide_call(call, Fidelity.EXACT, None, KEPT)
+        return False
+    note = f"`{call.qualified}` is not in the tables"
+    ledger.decide_call(call, Fidelity.MANUAL, "MM290", note)
+    ledger.mark_broken(call.statement, "MM290", note)
     return True
 
 

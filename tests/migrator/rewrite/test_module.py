@@ -239,7 +239,7 @@ def test_a_body_that_lost_everything_passes(block):
 def test_the_users_indentation_is_used_in_the_users_code(indent, name):
     body = "".join(f"{indent}{line}\n" for line in CODE.splitlines() if line.strip())
     result = result_of(f"{IMPORTS}def main():\n{body}main()\n")
-    assert f"\n{indent}training_client = train(\n{indent}    config,\n" in result
+    assert f"\n{indent}train(\n{indent}    config,\n" in result
 
 
 def test_strings_over_lines_keep_their_text_in_an_edited_statement():

@@ -67,9 +67,9 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
     if plan.is_apart:
         given = _given_to_train(plan)
         resume = f"resume_from_checkpoint={given}" if given is not None else ""
-        lines = [f"{plan.client} = {plan.train_use.root}({resume})"]
+        lines = [f"{_bound(plan)}{plan.train_use.root}({resume})"]
     else:
-        lines = [f"{plan.client} = {plan.names['train']}(", *_call_lines(plan, script), ")"]
+        lines = [f"{_bound(plan)}{plan.names['train']}(", *_call_lines(plan, script), ")"]
     if plan.train_use.target is not None:
         lines.append(_summary(plan, script))
     if script.times:
@@ -82,6 +82,15 @@ def write_call(plan: TrainerPlan, script: LoopScript) -> None:
         plan.ledger.replace_statement(plan.train_use.statement, text)
     else:
         plan.ledger.replace_statement(plan.train_use.statement, plan.config_text + text)
+
+
+def _bound(plan: TrainerPlan) -> str:
+    """Return `client = `, or nothing where a function would leave the client unread."""
+    edits = [edit.text or "" for edit in plan.ledger.edits.values()]
+    is_read = bool(plan.sampled_after) or any(plan.client in text for text in edits)
+    goes_on = any(use.chain == "model" for use in plan.ledger.uses_of(plan.trainer))
+    is_local = plan.train_use.scope != 0 and not plan.client.startswith("self.")
+    return "" if is_local and not is_read and not goes_on else f"{plan.client} = "
 
 
 def write_construction(plan: TrainerPlan, script: LoopScript) -> None:

@@ -225,8 +225,8 @@ def _decide_source(
     only = ", ".join(f"`{name}`" for name in sorted(unread.only_as))
     note = (
         f"{len(made.fields)} options are read when the script runs, "
-        f"{len(unread.without_effect)} are accepted without effect; refused with another value than "
-        f"the loop was written for: {only}"
+        f"{len(unread.without_effect)} are accepted without effect; refused with another value "
+        f"than the loop was written for: {only}"
     )
     is_parser = source.via != KEYWORDS
     target = f"{names['parser' if is_parser else 'factory']}(...)"
