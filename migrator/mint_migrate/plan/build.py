@@ -20,6 +20,7 @@ from mint_migrate.plan.survival import drop_orphans, is_still_used
 from mint_migrate.plan.version import infer_version
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.leftovers import decide_call, decide_import, decide_override, decide_use
+from mint_migrate.rules.processes import plan_processes
 from mint_migrate.rules.trl.apart import is_branch
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.options.opened import option_behind
@@ -111,6 +112,7 @@ def _finish(
         ledger.decide_call(call, Fidelity.MANUAL, problem.code, problem.note)
         ledger.mark_broken(call.statement, problem.code, problem.note)
         ledger.notices.append(f"{problem.code}: {problem.note}")
+    needed = plan_processes(ledger)
     for call in facts.calls:
         if call.found not in ledger.decisions:
             partial |= decide_call(ledger, call)
@@ -139,7 +141,7 @@ def _finish(
         trainers=tuple(
             dict.fromkeys(training.kind.trainer.removeprefix("trl.") for training in trainings)
         ),
-        imports=tuple(sorted(frozenset().union(*(training.imports for training in trainings)))),
+        imports=tuple(sorted(needed.union(*(training.imports for training in trainings)))),
         dropped_imports=dropped,
         summary=_summary(ledger),
         partial=partial,
