@@ -21,7 +21,7 @@ import pytest
 from mint_migrate.bridge.run import RunOptions, base_models_of
 from mint_migrate.bridge.runtime import Runtime, serve
 from mint_migrate.bridge.world import build_world, quiet_environment
-from support.cases import ROOT, cases, copy_case, verifiable
+from support.cases import ROOT, arguments_of, cases, copy_case, verifiable
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(3600)]
 
@@ -39,6 +39,7 @@ class Prepared:
     """A script in its folder, and what it needs."""
 
     script: Path
+    arguments: list[str]
     models: dict[str, Path | None]
     environment: dict[str, str]
 
@@ -50,9 +51,12 @@ def prepare(case: str, folder: Path) -> Prepared:
     source = (ROOT / "fixtures" / "after" / "trl" / f"{case}.py").read_text(encoding="utf-8")
     source = source.replace('"/tmp/', '"tmp/')
     script.write_text(source, encoding="utf-8")
-    world = build_world(source, folder / "hub", folder=folder, num_steps=NUM_STEPS * 2)
-    models = base_models_of(source, (), RunOptions(tiny=True), script, folder)
-    return Prepared(script, models, world.hub.apply_to(quiet_environment()))
+    arguments = arguments_of(case)
+    world = build_world(
+        source, folder / "hub", args=arguments, folder=folder, num_steps=NUM_STEPS * 2
+    )
+    models = base_models_of(source, arguments, RunOptions(tiny=True), script, folder)
+    return Prepared(script, arguments, models, world.hub.apply_to(quiet_environment()))
 
 
 def losses_in(folder: Path) -> list[float]:
@@ -72,7 +76,7 @@ def train(prepared: Prepared, runtime: Runtime) -> tuple[list[float], str]:
     log = folder / "log.txt"
     with log.open("wb") as output:
         child = subprocess.Popen(
-            [sys.executable, prepared.script.name],
+            [sys.executable, prepared.script.name, *prepared.arguments],
             cwd=folder,
             env={**prepared.environment, **runtime.client_environment()},
             stdout=output,

@@ -25,6 +25,11 @@ def verifiable() -> list[str]:
     return [case["id"] for case in cases() if case.get("verify")]
 
 
+def arguments_of(case: str) -> list[str]:
+    """Return the command line of a script, without its name."""
+    return next((list(item.get("arguments", ())) for item in cases() if item["id"] == case), [])
+
+
 def copy_case(case: str, folder: Path) -> Path:
     """Copy one TRL script, and the data and modules it may read, into *folder*; return its path."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -67,6 +67,8 @@ KNOWN_MESSAGES: dict[str, frozenset[str]] = {
 """Which columns of them hold messages, where their names do not say it."""
 
 MESSAGE_KEYS = frozenset({"role", "content", "from", "value"})
+OFTEN_LACKING = "tools"
+"""Column of function descriptions, which rows are made without where they may lack it."""
 SPLIT_KEYS = ("train", "test", "validation", "val", "eval", "dev")
 
 
@@ -109,6 +111,8 @@ def find_columns(source: str) -> Columns:
     if not reads:
         reads = dict.fromkeys(_unread(constants, keys, fields, made))
     names = tuple(name for name in reads if name not in MESSAGE_KEYS or name in fields)
+    if OFTEN_LACKING in names and f'.get("{OFTEN_LACKING}")' in source:
+        names = tuple(name for name in names if name != OFTEN_LACKING)
     names = names or ("messages",)
     return Columns(
         names=names,

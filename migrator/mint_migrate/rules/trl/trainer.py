@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from mint_migrate.model.facts import Argument, Call, Value
 from mint_migrate.model.script import LoopScript, Names
+from mint_migrate.model.source import Span
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.names import check_free
 from mint_migrate.rules.trl.apart import IMPORT as PARTIAL
@@ -38,6 +39,7 @@ from mint_migrate.rules.trl.decisions import decide_trainer, plan_uses
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.lora import plan_lora
 from mint_migrate.rules.trl.model import finish_model, plan_model
+from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.options.opened import open_options
 from mint_migrate.rules.trl.options.place import option_imports, place_options
 from mint_migrate.rules.trl.options.source import OptionSource, keywords_source, parsed_source
@@ -54,6 +56,36 @@ def plan_trainer(
 
     Raises:
         Blocked: the trainer cannot be converted; nothing the ledger holds may be used then.
+    """
+    plan, placed = _open(ledger, kind, trainer, names)
+    if not plan.is_apart:
+        plan_sampling(plan)
+    check_unchanged(plan)
+    check_evaluation_rows(plan)
+    plan.script = kind.plan(plan)
+    if kind.calls_callbacks:
+        plan.script = plan_best(plan, plan_callbacks(plan, plan.script))
+    check_config_uses(plan)
+    if plan.source is not None:
+        options = place_options(plan, plan.source, *placed)
+        plan.script = replace(plan.script, options=options)
+    else:
+        place_config(plan, *placed)
+    script = _write(plan, plan.script)
+    needed = needed_imports(script) | kind.imports(plan, script) | plan.model.imports
+    needed |= option_imports(script.options)
+    needed |= {PARTIAL} if plan.is_apart else set()
+    check_free(ledger, trainer.scope, needed)
+    return script, needed
+
+
+def _open(
+    ledger: Ledger, kind: TrainerKind, trainer: Call, names: Names
+) -> tuple[TrainerPlan, tuple[Call | None, Value | None]]:
+    """Find what the trainer is given; return the plan, and the configuration's call and value.
+
+    Raises:
+        Blocked: something of it cannot be seen.
     """
     arguments = bind_arguments(ledger, kind, trainer)
     kind.check(ledger, trainer, arguments)
@@ -72,16 +104,8 @@ def plan_trainer(
     elif kind.calls_callbacks:
         config.decided |= BEST_OPTIONS
     adopt_old_arguments(config, arguments, kind.adopted(ledger.version))
-    model_argument = arguments.get("model")
-    if model_argument is None:
-        raise Blocked("MM230", f"`{_last(kind)}` is built without a model", trainer.found)
-    model = plan_model(
-        ledger, model_argument.value, trainer.scope, trainer.statement, carries=apart
-    )
+    model = _open_model(ledger, kind, trainer, arguments, train_use.statement, carries=apart)
     adopt_model_length(config, model)
-    peft = arguments.get("peft_config")
-    check_continued(model, kind.short, peft is not None and peft.value.literal != "None")
-    plan_lora(ledger, model, peft.value if peft else None, trainer, train_use.statement)
     finish_model(ledger, model)
     plan = TrainerPlan(
         ledger=ledger,
@@ -95,36 +119,49 @@ def plan_trainer(
         model=model,
         source=source,
     )
-    if not apart:
-        plan_sampling(plan)
-    check_unchanged(plan)
-    check_evaluation_rows(plan)
-    script = plan.script = kind.plan(plan)
-    if kind.calls_callbacks:
-        script = plan.script = plan_best(plan, plan_callbacks(plan, script))
-    check_config_uses(plan)
-    if source is not None:
-        options = place_options(plan, source, config_call, config_value)
-        script = plan.script = replace(script, options=options)
-    else:
-        place_config(plan, config_call, config_value)
+    return plan, (config_call, config_value)
+
+
+def _open_model(
+    ledger: Ledger,
+    kind: TrainerKind,
+    trainer: Call,
+    arguments: dict[str, Argument],
+    place: Span,
+    *,
+    carries: bool,
+) -> ModelPlan:
+    """Follow the model and its adapter.
+
+    Raises:
+        Blocked: there is none, or it cannot be followed.
+    """
+    argument = arguments.get("model")
+    if argument is None:
+        raise Blocked("MM230", f"`{_last(kind)}` is built without a model", trainer.found)
+    model = plan_model(ledger, argument.value, trainer.scope, trainer.statement, carries=carries)
+    peft = arguments.get("peft_config")
+    check_continued(model, kind.short, peft is not None and peft.value.literal != "None")
+    plan_lora(ledger, model, peft.value if peft else None, trainer, place)
+    return model
+
+
+def _write(plan: TrainerPlan, script: LoopScript) -> LoopScript:
+    """Decide the trainer and its uses, write the call of `train`, and return the whole script."""
     decide_trainer(plan, script)
     if plan_uses(plan, script):
         script = plan.script = replace(script, evaluates_later=True)
     if plan.samples:
         script = plan.script = replace(script, samples=True)
-    if model.starts_from:
+    if plan.model.starts_from:
         script = plan.script = replace(script, starts_from=True)
     write_call(plan, script)
-    if apart:
+    if plan.is_apart:
         plan_branches(plan, script)
-        check_readers(ledger, {trainer.number}, "is `train` with its arguments now")
-    ledger.trained[trainer.number] = model
-    needed = needed_imports(script) | kind.imports(plan, script) | model.imports
-    needed |= option_imports(script.options)
-    needed |= {PARTIAL} if apart else set()
-    check_free(ledger, trainer.scope, needed)
-    return script, needed
+        note = "is `train` with its arguments now"
+        check_readers(plan.ledger, {plan.trainer.number}, note)
+    plan.ledger.trained[plan.trainer.number] = plan.model
+    return script
 
 
 def _find_options(

@@ -172,7 +172,9 @@ def _choice_values(
 def _values(row: Row, default: str | None) -> tuple[str, ...]:
     """Return the values with which the loop is the one that was written, in lower case."""
     literals = [*([default] if default is not None else []), *row.neutral]
-    texts = [str(ast.literal_eval(item)).lower() for item in literals]
+    values = [ast.literal_eval(item) for item in literals]
+    values += [value[0] for value in values if isinstance(value, list) and len(value) == 1]
+    texts = [str(value).lower() for value in values]
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
@@ -219,8 +221,8 @@ def _option(ledger: Ledger, owner: str, name: str, config: ConfigPlan | None) ->
         kind = "float"
     if name == "output_dir" and default == "None":
         kind, default = "str", '"trainer_output"'
-    if default == "[]":
-        default = "field(default_factory=list)"
+    if default is not None and default.startswith("["):
+        default = f"field(default_factory=lambda: {default})"
     return ReadOption(name=name, annotation=kind, default=default, help=unit.split(";")[0])
 
 
