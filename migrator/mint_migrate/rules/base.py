@@ -56,6 +56,8 @@ class Ledger:
     """(name, scope) of imports that have another name wherever the result still mentions them."""
     read_options: set[tuple[str, str]] = field(default_factory=set)
     """(class, option) of what the result reads of classes of options besides the user's code."""
+    option_classes: bool = False
+    """A trainer's options are only known when the script runs; the result has classes for them."""
 
     def copy(self) -> Ledger:
         """Return a ledger that may be given up without a trace in this one."""

@@ -250,6 +250,22 @@ def test_two_trainers_may_not_share_a_parser() -> None:
     assert any(item.startswith("MM238") for item in result.notices)
 
 
+def test_two_trainers_may_not_both_have_options_known_later() -> None:
+    second = (
+        "(more,) = TrlParser(SFTConfig).parse_args_and_config()\n"
+        "other = SFTTrainer(model='m', args=more, train_dataset=load_dataset('a/b'))\n"
+        "other.train()\n"
+    )
+    result = parsed(after=second)
+    assert any("another trainer of the file" in item for item in result.notices)
+
+
+def test_names_that_the_result_defines_may_not_be_the_script_s() -> None:
+    result = parsed(after="ONLY_AS = 1\n")
+    assert result.text is None
+    assert "`ONLY_AS` is a name of the result's" in result.notices[0]
+
+
 def test_keywords_known_later_are_settled_when_the_script_runs(capsys) -> None:
     module = run(splatted())
     config = module.config_from(learning_rate=1e-3, bf16=True, packing=False, logging_steps=4)

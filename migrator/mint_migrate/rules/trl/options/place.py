@@ -8,7 +8,7 @@ from textwrap import wrap
 from mint_migrate.model.facts import Call, Value
 from mint_migrate.model.options_script import OptionsScript, ReadOptions
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.rules.base import Ledger, positional_argument
+from mint_migrate.rules.base import Blocked, Ledger, positional_argument
 from mint_migrate.rules.trl.options.classes import (
     WIDTH,
     Unread,
@@ -23,6 +23,7 @@ from mint_migrate.rules.trl.write import put_config
 CODE = "MM260"
 FILE_PARSER = "trl.TrlParser"
 LOAD_MIXTURE = "trl.get_dataset"
+DEFINED = ("WITHOUT_EFFECT", "ONLY_AS", "check_option", "SettledOption")
 NAMES = {
     "config": ("TrainingConfig", "TrainingOptions", "MintTrainingConfig"),
     "settle": ("settle_options", "settle_all_options"),
@@ -37,9 +38,11 @@ def place_options(
     """Write the configuration, rename what is parsed, and decide the parser.
 
     Raises:
-        Blocked: an option has a value in the script that the loop was not written for.
+        Blocked: an option has a value in the script that the loop was not written for, or the names
+            that the result defines are taken.
     """
     ledger = plan.ledger
+    _check_free(ledger, plan.trainer)
     names = {role: _free(ledger, candidates) for role, candidates in NAMES.items()}
     unread = Unread()
     first = config_class(plan.config, source, names["config"], plan.read_elsewhere, unread)
@@ -60,6 +63,26 @@ def place_options(
     read = own | {item.name for each in classes for item in each.fields}
     only_as = {name: values for name, values in unread.only_as.items() if name not in read}
     return _script(ledger, source, names, classes, unread.lines(read | only_as.keys()), only_as)
+
+
+def _check_free(ledger: Ledger, trainer: Call) -> None:
+    """The result defines names for the options of one trainer.
+
+    Raises:
+        Blocked: another trainer has them, or the script uses them itself.
+    """
+    if ledger.option_classes:
+        raise Blocked(
+            "MM238",
+            "the options of another trainer of the file are only known when the script runs as "
+            "well; convert each in a file of its own",
+            trainer.found,
+        )
+    taken = {name for scope in ledger.facts.scopes for name in scope.names}
+    for name in DEFINED:
+        if name in taken:
+            raise Blocked("MM230", f"`{name}` is a name of the result's; rename it", trainer.found)
+    ledger.option_classes = True
 
 
 def _script(
