@@ -15,7 +15,7 @@ import hypothesis.strategies as st
 
 from support.scripts import tables
 
-TRAINERS = ("SFT", "DPO", "KTO", "ORPO", "CPO", "GRPO", "RLOO", "PPO", "Reward")
+TRAINERS = ("SFT", "DPO", "KTO", "ORPO", "CPO", "GRPO", "RLOO", "OnlineDPO", "PPO", "Reward")
 STYLES = ("names", "module", "alias", "renamed", "submodule")
 RELEASES = ("0.11.4", "0.19.1", "1.16.0")
 

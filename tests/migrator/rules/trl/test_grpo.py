@@ -281,3 +281,13 @@ def test_a_subclass_with_methods_of_its_own_is_for_a_person() -> None:
         """
     )
     assert result.text is None
+
+
+@pytest.mark.parametrize(
+    "option", ["dataloader_drop_last=True", "train_sampling_strategy='sequential'"]
+)
+def test_options_of_other_loaders_change_nothing_where_prompts_have_a_sampler_of_their_own(option):
+    result = grpo(option)
+    name = option.split("=", 1)[0]
+    assert decision(result, f"trl.GRPOConfig.{name}").fidelity is Fidelity.EXACT
+    assert converted(result) == converted(grpo())

@@ -41,6 +41,10 @@ def plan_rounds(
     plan_batch(config, averages_micro_batches, unit="completions", times=counted)
     parts = _parts(config)
     iterations = _iterations(config)
+    config.exact("dataloader_drop_last", "prompt_order()", "a round is never smaller than others")
+    config.exact(
+        "train_sampling_strategy", "prompt_order()", "`shuffle_dataset` orders prompts, not this"
+    )
     _say_prompts(config, group)
     if facts["grpo_epoch_rest"] == "kept":
         config.ledger.notices.append(
