@@ -42,13 +42,17 @@ class ParserTracker:
         scopes: ModuleScopes,
         numbers: Mapping[ast.Call, int],
     ) -> None:
+        self.tree = tree
         self.source = source
         self.scopes = scopes
         self.numbers = numbers
         self.functions: dict[str, list[ast.FunctionDef]] = {}
         self.sites: dict[str, list[ast.Call]] = {}
         self.classes: dict[str, ast.ClassDef] = {}
-        for node in ast.walk(tree):
+
+    def _index(self) -> None:
+        """Note functions, classes and calls by name."""
+        for node in ast.walk(self.tree):
             if isinstance(node, ast.FunctionDef):
                 self.functions.setdefault(node.name, []).append(node)
             elif isinstance(node, ast.ClassDef):
@@ -60,6 +64,7 @@ class ParserTracker:
         """Return every variable that holds one object of a parser."""
         if not any(self._is_parser(call) for call in self.numbers):
             return ()
+        self._index()
         found = []
         for scope in self.scopes.scopes:
             for name, bounds in scope.bindings.items():

@@ -16,6 +16,7 @@ _WITHOUT_NODES = frozenset(
 )
 """Fields that hold text, numbers, contexts or operators in every class that has them."""
 _BELOW = "_mint_migrate_below"
+_ALL = "_mint_migrate_all"
 _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {ast.Constant: (), ast.Global: (), ast.Nonlocal: ()}
 
 
@@ -45,9 +46,18 @@ def _children(node: ast.AST) -> list[ast.AST]:
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield *node* and every node below it in source order, parents first."""
+    """Return *node* and every node below it in source order, parents first."""
+    known: tuple[ast.AST, ...] | None = node.__dict__.get(_ALL)
+    if known is None:
+        known = node.__dict__[_ALL] = tuple(_walk(node))
+    return iter(known)
+
+
+def _walk(node: ast.AST) -> list[ast.AST]:
+    found: list[ast.AST] = []
     stack = [node]
     while stack:
         current = stack.pop()
-        yield current
+        found.append(current)
         stack += children(current)[::-1]
+    return found
