@@ -60,7 +60,7 @@ check: setup ## lint, formatting, types, generated files
 	$(BIN)/pyright
 	$(BIN)/python -m mint_migrate.tables.compile --check
 
-whole: setup ## migrate the standard library and every installed package, file by file
+whole: setup ## migrate the standard library, every installed package and thousands of drawn scripts
 	$(BIN)/python -m pytest -m whole
 
 format: setup ## format the code and sort imports
