@@ -97,5 +97,7 @@ class SftScript(EpochsScript):
     data: DataScript
     answers: AnswersScript | None = None
     packing: PackScript | None = None
+    dft: bool = False
+    """Each token is weighed by its own probability."""
     counts_first_token: bool = False
     """The original divided by all labels, though nothing predicts the first of each row."""

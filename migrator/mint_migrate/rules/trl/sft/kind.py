@@ -5,6 +5,7 @@ from __future__ import annotations
 from mint_migrate.model.facts import Argument
 from mint_migrate.model.script import LoopScript
 from mint_migrate.model.sft_script import AnswersScript, SftScript
+from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.config import plan_batch, plan_plain_fields
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.learning_rate import scale_learning_rate
@@ -20,6 +21,7 @@ from mint_migrate.rules.trl.windows import plan_windows
 DECIDED = PACKING | frozenset(
     {
         "assistant_only_loss",
+        "loss_type",
         "dataset_text_field",
         "completion_only_loss",
         "truncation_mode",
@@ -50,6 +52,7 @@ def plan_sft(plan: TrainerPlan) -> SftScript:
     packing = plan_packing(plan, windows, facts)
     if packing is not None:
         data = packed(data, packing)
+    dft = _is_dft(plan)
     flat = is_flat(config, packing)
     plan_optimizer(config)
     schedule = plan_schedule(config)
@@ -61,11 +64,32 @@ def plan_sft(plan: TrainerPlan) -> SftScript:
         **epochs,
         data=data,
         packing=packing,
+        dft=dft,
         answers=None if answers is None else answers.script,
         handed=() if answers is None else answers.handed,
         passes=passes,
         counts_first_token=facts["loss_divisor"] == "labels" and not windows.averages and not flat,
     )
+
+
+def _is_dft(plan: TrainerPlan) -> bool:
+    """Say whether tokens are weighed by their own probability, and decide so.
+
+    Raises:
+        Blocked: which loss it is cannot be seen.
+    """
+    config, name = plan.config, "loss_type"
+    if not config.has(name):
+        return False
+    if config.literal(name) == "dft":
+        config.exact(name, f"{plan.names['dft_loss']}()")
+        return True
+    argument = config.arguments[name]
+    row = config.row(name)
+    if row is None or argument.value.literal not in row.neutral:
+        raise Blocked("MM221", f"the loss `{argument.value.text}` is not converted", argument.found)
+    config.exact(name, "forward_backward(loss_fn='cross_entropy')")
+    return False
 
 
 def _decide(plan: TrainerPlan, name: str, argument: Argument) -> bool:
@@ -89,7 +113,7 @@ def _decide_collator(plan: TrainerPlan, answers: AnswersScript, argument: Argume
 def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     assert isinstance(script, SftScript)
     has_prompt = script.data.format in {"any", "prompt_completion", "prompt_completion_chat"}
-    needed = set()
+    needed = {"import torch"} if script.dft else set()
     if script.packing is not None and script.packing.shuffled:
         needed.add("import numpy as np")
     if has_prompt and script.data.completion_only and script.data.pairs == "common_prefix":
@@ -141,6 +165,7 @@ SFT = TrainerKind(
     run_time=frozenset({"dataset_text_field"}),
     plan=plan_sft,
     roles={
+        "dft_loss": ("dft_loss", "mint_dft_loss"),
         "pack_rows": ("pack_rows", "packed_rows", "packs_of_rows"),
         "mask_answers": ("mask_answers", "answer_mask", "mask_of_answers"),
     },
