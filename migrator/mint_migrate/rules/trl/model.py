@@ -17,13 +17,13 @@ from mint_migrate.rules.trl.carried import (
     LOADED,
     MOVES,
     carry_model,
-    check_readers,
     is_carried,
     is_load,
     makes_text,
 )
 from mint_migrate.rules.trl.continued import follow_trained
 from mint_migrate.rules.trl.model_plan import ModelPlan
+from mint_migrate.rules.trl.readers import check_readers
 from mint_migrate.rules.trl.unsloth import follow_loader, is_loader
 from mint_migrate.tables.rows import Row
 

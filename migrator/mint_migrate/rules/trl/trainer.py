@@ -27,7 +27,6 @@ from mint_migrate.rules.trl.arguments import (
 from mint_migrate.rules.trl.best import OPTIONS as BEST_OPTIONS
 from mint_migrate.rules.trl.best import plan_best
 from mint_migrate.rules.trl.callbacks import plan_callbacks
-from mint_migrate.rules.trl.carried import check_readers
 from mint_migrate.rules.trl.checks import (
     check_config_uses,
     check_evaluation_rows,
@@ -43,6 +42,7 @@ from mint_migrate.rules.trl.model_plan import ModelPlan
 from mint_migrate.rules.trl.options.opened import open_options
 from mint_migrate.rules.trl.options.place import option_imports, place_options
 from mint_migrate.rules.trl.options.source import OptionSource, keywords_source, parsed_source
+from mint_migrate.rules.trl.readers import check_readers
 from mint_migrate.rules.trl.sampled import plan_sampling
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.subclass import check_subclass
