@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import chain
 
 _WITHOUT_NODES = frozenset(
     {"arg", "asname", "attr", "conversion", "ctx", "id", "is_async", "kind", "kwd_attrs", "level"}
@@ -46,16 +47,19 @@ def _children(node: ast.AST) -> list[ast.AST]:
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Return *node* and every node below it in source order, parents first."""
+    """Return *node* and every node below it in source order, parents first.
+
+    A node does not remember itself: a tree without cycles is freed without the collector.
+    """
     known: tuple[ast.AST, ...] | None = node.__dict__.get(_ALL)
     if known is None:
-        known = node.__dict__[_ALL] = tuple(_walk(node))
-    return iter(known)
+        known = node.__dict__[_ALL] = tuple(_below(node))
+    return chain((node,), known)
 
 
-def _walk(node: ast.AST) -> list[ast.AST]:
+def _below(node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
-    stack = [node]
+    stack = [*children(node)[::-1]]
     while stack:
         current = stack.pop()
         found.append(current)
