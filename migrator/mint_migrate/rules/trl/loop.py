@@ -103,7 +103,7 @@ def plan_loop(plan: TrainerPlan, schedule: Schedule) -> LoopFields:
         tracker_starts=starts,
         tracker_project=_project(config) if tracker else '"huggingface"',
         run_name="run_name" in config.fields,
-        logging_first_step=_flag(config, "logging_first_step"),
+        logging_first_step=_shows_first(config),
         summarizes=plan.train_use.target is not None,
         times=plan.train_use.target is not None and bool(SPEED.search(config.ledger.facts.text)),
     )
@@ -135,7 +135,7 @@ def plan_epochs(
 
 def _strategy(config: ConfigPlan) -> str:
     """Return the name that the evaluation strategy has in the script's release."""
-    return "eval_strategy" if "eval_strategy" in config.open else "evaluation_strategy"
+    return "eval_strategy" if "eval_strategy" in config.fields else "evaluation_strategy"
 
 
 def _may_be_none(dataset: Argument) -> bool:
@@ -199,10 +199,13 @@ def _choice(config: ConfigPlan, names: tuple[str, ...], default: str) -> str:
     """
     given = [name for name in names if config.has(name)]
     for name in given:
-        config.exact(name, "the loop")
-        if name in config.open:
-            config.put(name, config.text(name) or "")
+        text = config.text(name) or ""
+        if config.is_dynamic(name) and "Strategy." not in text:
+            note = "chosen at run time; no, steps and epoch are understood"
+            config.decide(name, Fidelity.APPROXIMATE, "MM260", f"config.{name}", note)
+            config.put(name, text)
             return "any"
+        config.exact(name, "the loop")
     for name in given:
         if len(given) > 1 and config.arguments[name].value.literal == "None":
             continue
@@ -277,10 +280,10 @@ def _saving(config: ConfigPlan) -> str:
 
 
 def _logging(config: ConfigPlan) -> None:
-    config.exact("logging_first_step", "train()")
     if config.has("logging_strategy"):
         chosen = _choice(config, ("logging_strategy",), "steps")
         if chosen != "steps":
+            config.fields.pop("logging_strategy", None)
             config.ledger.decisions.pop(config.arguments["logging_strategy"].found, None)
             config.decide(
                 "logging_strategy",
@@ -308,6 +311,16 @@ def _interval(config: ConfigPlan, name: str) -> str:
     if value is not None and 0 < value < 1:
         return f"max(1, math.ceil(num_steps * config.{name}))"
     return f"config.{name}"
+
+
+def _shows_first(config: ConfigPlan) -> bool:
+    """Say whether the first step is always shown; not where that is only known at run time."""
+    name = "logging_first_step"
+    if config.is_dynamic(name):
+        note = "whether the first step is printed; metrics.jsonl has every step"
+        config.decide(name, Fidelity.DROPPED, "MM222", "nothing", note)
+        return False
+    return _flag(config, name)
 
 
 def _flag(config: ConfigPlan, name: str) -> bool:

@@ -201,7 +201,7 @@ def test_comments_stay_with_their_fields():
         ("config = a = SFTConfig()", "cannot be seen"),
         ("config = SFTConfig() if x else None", "cannot be seen"),
         ("config = SFTConfig(truncation_mode=mode)", "must be a literal"),
-        ("config = SFTConfig(save_strategy=mode)", "must be a literal"),
+        ("config = SFTConfig(train_sampling_strategy=mode)", "must be a literal"),
         ("config = SFTConfig(logging_steps='10')", "not a number"),
         ("config = SFTConfig(train_sampling_strategy='group_by_length')", "lengths of the rows"),
         ("config = SFTConfig(eval_strategy='best')", "`best`"),

@@ -243,3 +243,18 @@ def test_a_strategy_that_does_not_exist_is_refused_with_its_name(name, value):
 @pytest.mark.parametrize("value", ["'no'", "'steps'", "'epoch'", "False", "IntervalStrategy.STEPS"])
 def test_every_strategy_that_exists_is_taken(value):
     assert text(f"save_strategy={value}")
+
+
+@pytest.mark.parametrize("name", ["save_strategy", "eval_strategy"])
+def test_a_strategy_that_is_computed_is_chosen_when_the_script_runs(name):
+    result = sft(f'output_dir="out", {name}=mode', trainer="eval_dataset=dataset,")
+    assert f"    {name}=mode,\n" in converted(result)
+    assert f".get(config.{name}, False):" in converted(result)
+    found = decision(result, f"trl.SFTConfig.{name}")
+    assert (found.fidelity, found.code) == (Fidelity.APPROXIMATE, "MM260")
+
+
+def test_a_computed_wish_to_show_the_first_step_is_dropped_with_a_reason():
+    result = sft('output_dir="out", logging_first_step=flag')
+    found = decision(result, "trl.SFTConfig.logging_first_step")
+    assert (found.fidelity, found.code) == (Fidelity.DROPPED, "MM222")
