@@ -40,7 +40,7 @@ def _children(node: ast.AST) -> list[ast.AST]:
         value = getattr(node, name, None)
         if value.__class__ is list:
             # The keys of a dictionary and the defaults of keyword parameters may be None.
-            found += [item for item in value if item is not None]
+            found += [item for item in value or () if item is not None]
         elif isinstance(value, ast.AST):
             found.append(value)
     return found

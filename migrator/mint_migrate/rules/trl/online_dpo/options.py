@@ -85,11 +85,13 @@ def plan_beta(config: ConfigPlan) -> str:
     text = config.text(name) or (default if default and "[" not in default else "0.1")
     if text.startswith(("[", "(")):
         values = config.literal(name)
-        assert isinstance(values, list | tuple)
-        if len(values) > 1:
+        strengths = list(values) if isinstance(values, list | tuple) else []
+        if len(strengths) > 1:
             config.keep(name)
             return "config.beta[min(epoch, len(config.beta) - 1)]"
-        text = repr(values[0])
+        if not strengths:
+            raise Blocked("MM292", "`beta` is an empty list", config.arguments[name].found)
+        text = repr(strengths[0])
     config.put(name, text)
     if not config.has(name):
         config.defaults.append(name)

@@ -242,7 +242,7 @@ def _write(plan: BuiltTrainer, script: PpoStepsScript, reference: str) -> None:
 
 
 def _imports(script: PpoStepsScript) -> frozenset[str]:
-    needed = set(IMPORTS)
+    needed: set[str] = set(IMPORTS)
     if script.dataset:
         needed.add("from torch.utils.data import DataLoader")
     if script.scales_scores:
