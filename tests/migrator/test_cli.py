@@ -27,7 +27,7 @@ lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear")
 trainer = SFTTrainer("Qwen/Qwen3-0.6B", args=args, train_dataset=rows, peft_config=lora)
 trainer.train()
 """
-MANUAL = EXACT.replace("max_length=64", "max_length=64, packing=True")
+MANUAL = EXACT.replace("max_length=64", "max_length=64, neftune_noise_alpha=5")
 APPROXIMATE = EXACT.replace("lora_alpha=32", "lora_alpha=32, lora_dropout=0.1")
 
 
@@ -362,7 +362,9 @@ def test_the_exit_status_says_whether_a_person_must_act(run, content, options, e
 def test_a_comment_accepts_an_outcome(run):
     code = json.loads(_json_of(run, MANUAL))["files"][0]
     item = next(each for each in code["items"] if each["decision"] == "manual")
-    accepted = MANUAL.replace("max_length=64, packing=True)", "max_length=64, packing=True)  #")
+    accepted = MANUAL.replace(
+        "max_length=64, neftune_noise_alpha=5)", "max_length=64, neftune_noise_alpha=5)  #"
+    )
     put(
         "train.py",
         accepted.replace(")  #", f")  # mint-migrate: ignore[{item['code']}] short rows"),

@@ -29,7 +29,7 @@ trainer.train()
 PROJECT = {
     "pyproject.toml": "",
     "src/train.py": SCRIPT,
-    "src/deep/other.py": SCRIPT.replace("max_length=64", "max_length=64, packing=True"),
+    "src/deep/other.py": SCRIPT.replace("max_length=64", "max_length=64, neftune_noise_alpha=5"),
     "src/plain.py": "import json\nprint(json.dumps(1))\n",
     "src/lib/trainers.py": "from trl import SFTTrainer\ndef build(): return SFTTrainer('m')\n",
     "src/main.py": "from lib.trainers import build\n\nbuild().train()\n",

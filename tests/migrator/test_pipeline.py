@@ -9,7 +9,7 @@ from mint_migrate.suppress import suppressions
 from mint_migrate.todo import find_todos
 from support.scripts import converted, decision, outcome, sft
 
-PACKED = 'output_dir="out", save_strategy="no",\n    packing=True,  # {comment}\n'
+NOISY = 'output_dir="out", save_strategy="no",\n    neftune_noise_alpha=5,  # {comment}\n'
 
 
 @pytest.mark.parametrize(
@@ -45,31 +45,31 @@ def test_decisions_stand_in_the_order_of_the_source():
 @pytest.mark.parametrize(
     ("comment", "accepted"),
     [
-        ("mint-migrate: ignore[MM214] measured", True),
+        ("mint-migrate: ignore[MM218] measured", True),
         ("mint-migrate: ignore[MM213] another code", False),
         ("a plain comment", False),
     ],
 )
 def test_an_accepted_outcome_is_marked_and_asks_nobody(comment, accepted):
-    result = sft(config=PACKED.format(comment=comment))
-    found = decision(result, "trl.SFTConfig.packing")
+    result = sft(config=NOISY.format(comment=comment))
+    found = decision(result, "trl.SFTConfig.neftune_noise_alpha")
     assert (found.fidelity, found.suppressed) == (Fidelity.MANUAL, accepted)
     assert bool(find_todos(converted(result))) is not accepted
 
 
 def test_accepting_one_outcome_leaves_the_marker_of_another():
-    config = PACKED.format(comment="mint-migrate: ignore[MM214]") + "    neftune_noise_alpha=5,\n"
-    assert [todo.code for todo in find_todos(converted(sft(config=config)))] == ["MM218"]
+    config = NOISY.format(comment="mint-migrate: ignore[MM218]") + "    chat_template_path='x',\n"
+    assert [todo.code for todo in find_todos(converted(sft(config=config)))] == ["MM505"]
 
 
 def test_suppression_comments_are_read_from_the_source():
-    assert suppressions("x = 1  # mint-migrate: ignore[MM214] why").found[0].codes == ("MM214",)
+    assert suppressions("x = 1  # mint-migrate: ignore[MM218] why").found[0].codes == ("MM218",)
 
 
 @pytest.mark.parametrize(
     ("config", "after"),
     [
-        ("packing=True", ""),
+        ("neftune_noise_alpha=5", ""),
         ("", "trainer.push_to_hub()"),
         ("neftune_noise_alpha=5, label_smoothing_factor=0.1", "print(trainer)"),
         ("", "x = trainer.get_train_dataloader()\nfor y in x:\n    print(y)"),

@@ -57,7 +57,7 @@ def hub_cases() -> list:
     ]
 
 
-UNREAD = {"source", "num_turns", "tags"}
+UNREAD = {"source", "num_turns", "tags", "rejected"}
 """Columns that fixtures declare and their scripts never name, so that nothing can tell of them."""
 
 

@@ -92,10 +92,10 @@ A=1 accelerate launch --num_processes 4 train.py --lr 1 && echo "trl sft"
 def test_commands_and_their_flags_are_found_in_shell_text():
     assert brief(shell_uses(SHELL, tables())) == [
         (3, 1, "command", "trl sft"),
-        (3, 9, "flag", "trl sft model_name_or_path"),
+        (3, 9, "flag", "trl.ModelConfig.model_name_or_path"),
         (4, 4, "flag", "trl.SFTConfig.learning_rate"),
         (5, 5, "command", "accelerate launch"),
-        (5, 23, "flag", "accelerate launch num_processes"),
+        (5, 23, "flag", "accelerate.launch.num_processes"),
     ]
 
 
@@ -193,7 +193,7 @@ def test_a_name_keeps_its_meaning_from_cell_to_cell():
     ] == [
         (2, 3, 17, "import", "trl.SFTTrainer"),
         (3, 2, 6, "command", "accelerate launch"),
-        (3, 2, 24, "flag", "accelerate launch num_processes"),
+        (3, 2, 24, "flag", "accelerate.launch.num_processes"),
         (3, 3, 9, "call", "trl.SFTTrainer"),
         (3, 3, 20, "argument", "trl.SFTTrainer[0]"),
         (4, 2, 1, "command", "trl sft"),

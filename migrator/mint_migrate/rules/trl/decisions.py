@@ -52,6 +52,7 @@ def _decide_construction(plan: TrainerPlan) -> None:
         )
         ledger.differ(trainer.found, "MM204", note, plan.train_use.statement)
     own = [(code, note) for found, code, note in ledger.differences if found == trainer.found]
+    own.sort(key=lambda item: item[0] != "MM204")
     if not own:
         ledger.exact(trainer.found, row, target)
         return

@@ -102,7 +102,7 @@ def test_a_function_may_train_what_the_module_built() -> None:
             """
         )
     )
-    assert "\n    training_client = trainer()\n" in text
+    assert "\n    trainer()\n" in text
 
 
 BRANCHES = """

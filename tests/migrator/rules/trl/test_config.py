@@ -94,12 +94,8 @@ def test_fields_of_hardware_and_display_are_dropped(field):
 @pytest.mark.parametrize(
     "field",
     [
-        "packing=True",
         "neftune_noise_alpha=5",
         "label_smoothing_factor=0.1",
-        "loss_type='dft'",
-        "assistant_only_loss=True",
-        "assistant_only_loss=flag",
         "group_by_length=True",
         "chat_template_path='x'",
         "dataset_kwargs={'skip_prepare_dataset': True}",
