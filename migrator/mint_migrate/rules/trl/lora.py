@@ -10,7 +10,7 @@ import ast
 
 from mint_migrate.model.facts import Argument, Binding, Call, Value
 from mint_migrate.model.plan import Fidelity
-from mint_migrate.model.source import Span
+from mint_migrate.model.source import Span, contains
 from mint_migrate.rules.base import Blocked, Ledger, argument_named, positional_argument
 from mint_migrate.rules.trl.elsewhere import text_in_scope
 from mint_migrate.rules.trl.model_plan import FULL_FINETUNING_RANK, ModelPlan
@@ -34,6 +34,8 @@ def plan_lora(
         Blocked: the configuration cannot be seen.
     """
     scope, before = trainer.scope, trainer.statement
+    if plan.wrapped is not None:
+        _say_conditional(ledger, plan.wrapped, trainer, place)
     if plan.wrapped is not None and is_wrapper(plan.wrapped.qualified):
         _plan_wrapper(ledger, plan, plan.wrapped, place, scope)
         return
@@ -61,6 +63,28 @@ def plan_lora(
             ledger.removed[(call.target, call.scope)] = "MM208"
         return
     _replace_lora(ledger, plan, call, value)
+
+
+def _say_conditional(ledger: Ledger, call: Call, trainer: Call, place: Span) -> None:
+    """An adapter that is added under a condition the trainer does not share is there either way."""
+    conditions = [
+        statement.span
+        for statement in ledger.facts.statements
+        if statement.is_compound
+        and contains(statement.span, call.statement)
+        and not contains(statement.span, trainer.statement)
+        and ledger.text_of(statement.span).startswith(("if ", "elif "))
+    ]
+    if not conditions or call.found in ledger.decisions:
+        return
+    note = (
+        f"the adapter is added under the condition on line {conditions[-1].line}; where it does "
+        "not hold, all weights were trained, and MinT trains the adapter all the same"
+    )
+    row = ledger.tables.row(call.qualified)
+    target = "create_lora_training_client(rank=...)"
+    ledger.decide(call.found, Fidelity.APPROXIMATE, row=row, code="MM204", target=target, note=note)
+    ledger.differ(call.found, "MM204", note, place)
 
 
 def _plan_wrapper(ledger: Ledger, plan: ModelPlan, call: Call, place: Span, scope: int) -> None:

@@ -261,3 +261,33 @@ def test_a_lora_learning_rate_is_never_scaled():
 
 def test_a_local_path_is_noticed():
     assert any("MM237" in notice for notice in script("", 'model="./m"').notices)
+
+
+CONDITIONAL = """
+import os
+from datasets import load_dataset
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+from trl import SFTConfig, SFTTrainer
+
+model = AutoModelForCausalLM.from_pretrained("Qwen/Qwen3-0.6B")
+{condition}
+    model = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear"))
+trainer = SFTTrainer(model=model, args=SFTConfig("out"), train_dataset=load_dataset("a/b"))
+trainer.train()
+"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "fidelity"),
+    [
+        ('if os.environ.get("LORA"):', Fidelity.APPROXIMATE),
+        ("with open('x'):", Fidelity.EXACT),
+    ],
+)
+def test_an_adapter_under_a_condition_is_not_called_exact(condition, fidelity):
+    result = migrated(CONDITIONAL.replace("{condition}", condition))
+    calls = [item for item in result.decisions if item.found.kind == "call"]
+    wrapped = next(item for item in calls if item.found.name == "peft.get_peft_model")
+    assert wrapped.fidelity is fidelity
+    assert ("all weights were trained" in converted(result)) is (fidelity is not Fidelity.EXACT)
