@@ -103,11 +103,20 @@ Jobs = dict[str, Future[subprocess.CompletedProcess[str]]]
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
-    """Start every verification; each test waits for its own."""
+def jobs(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Jobs]:
+    """Start every verification that is asked for; each test waits for its own."""
     root = tmp_path_factory.mktemp("verify")
     work: dict[str, tuple[str, Mutation | None]] = {case: (case, None) for case in verifiable()}
     work |= {name: (mutation.case, mutation) for name, mutation in MUTATIONS.items()}
+    asked = {
+        value
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+        for value in item.callspec.params.values()
+    }
+    work = {name: job for name, job in work.items() if name in asked}
     with ThreadPoolExecutor(PROCESSES) as pool:
         yield {
             name: pool.submit(run_verify, case, root / str(number), mutation)
@@ -130,7 +139,11 @@ def test_conversion_trains_to_the_same_numbers_as_trl(case: str, jobs: Jobs) -> 
     assert len(steps) == NUM_STEPS
     for step in steps:
         original, converted = step["original"], step["converted"]
-        assert converted["loss"] == pytest.approx(original["loss"], rel=LOSS_TOLERANCE)
+        # The terms of an on-policy loss cancel: what is left is held against their size.
+        size = max(abs(original["loss"]), original["loss_scale"] or 0.0)
+        assert converted["loss"] == pytest.approx(
+            original["loss"], rel=0.0, abs=LOSS_TOLERANCE * size
+        )
         assert converted["grad_norm"] == pytest.approx(original["grad_norm"], rel=GRAD_TOLERANCE)
         assert converted["learning_rate"] == pytest.approx(
             original["learning_rate"], rel=1e-9, abs=1e-15
