@@ -16,6 +16,7 @@ from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.pairs.reference import plan_reference
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.temperature import decide_temperature, uses_temperature_one
 from mint_migrate.tables.versions import version_key
 
 EVALUATION = ("eval_strategy", "evaluation_strategy", "eval_steps", "do_eval")
@@ -96,7 +97,11 @@ def plan_episodes(
         config.need(name, UNSET.get(name))
     if config.has("temperature") and "temperature" in config.defaults:
         config.defaults.remove("temperature")
-    _temperature(config)
+    note = (
+        "responses are drawn at this temperature, and the log-probabilities of penalty and loss "
+        "are those of temperature 1, where the original divided the logits by it"
+    )
+    decide_temperature(config, note, is_exact=uses_temperature_one(config))
     stop, penalty = _stop(config), _penalty(config)
     _reference, handed = plan_reference(plan)
     reward = _reward(plan)
@@ -146,23 +151,6 @@ def _evaluation(config: ConfigPlan) -> None:
     for name in EVALUATION:
         config.decide(name, Fidelity.DROPPED, "MM222", "nothing", note)
         config.arguments.pop(name, None)
-
-
-def _temperature(config: ConfigPlan) -> None:
-    if not config.is_dynamic("temperature") and config.literal("temperature") in {1}:
-        config.exact("temperature", "SamplingParams(temperature=...)")
-        return
-    note = (
-        "responses are drawn at this temperature, and the log-probabilities of penalty and loss "
-        "are those of temperature 1, where the original divided the logits by it"
-    )
-    if config.has("temperature"):
-        config.decide(
-            "temperature", Fidelity.APPROXIMATE, "MM246", "SamplingParams(temperature=...)", note
-        )
-        config.ledger.differ(config.arguments["temperature"].found, "MM246", note, config.place)
-    else:
-        config.ledger.notices.append(f"MM246: the default temperature of this release: {note}")
 
 
 def _stop(config: ConfigPlan) -> str:

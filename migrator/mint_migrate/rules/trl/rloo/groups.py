@@ -25,10 +25,10 @@ from mint_migrate.rules.trl.rollouts.sampling import (
     SAMPLING_FIELDS,
     plan_prompt,
     plan_sampling,
-    uses_temperature_one,
 )
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
+from mint_migrate.rules.trl.temperature import uses_temperature_one
 
 GROUP_FIELDS = (
     ROUND_FIELDS

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.rollouts_script import PromptScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.config import ConfigPlan
+from mint_migrate.rules.trl.temperature import decide_temperature, uses_temperature_one
 
 Facts = dict[str, str | bool | int | None]
 
@@ -42,7 +42,12 @@ def plan_sampling(config: ConfigPlan, facts: Facts) -> tuple[tuple[str, str], ..
     config.need("temperature", config.text("temperature"))
     if config.has("temperature") and "temperature" in config.defaults:
         config.defaults.remove("temperature")
-    _temperature(config, facts)
+    note = (
+        "samples are drawn at this temperature, and the log-probabilities of the loss are those "
+        "of temperature 1, where the original divided the logits by it"
+    )
+    is_exact = uses_temperature_one(config) or not facts["grpo_trains_at_temperature"]
+    decide_temperature(config, note, is_exact=is_exact)
     options = [
         ("max_tokens", "config.max_completion_length"),
         ("temperature", "config.temperature"),
@@ -54,28 +59,6 @@ def plan_sampling(config: ConfigPlan, facts: Facts) -> tuple[tuple[str, str], ..
     options += _top_k(config, facts)
     _generation_kwargs(config)
     return tuple(options + _end_tokens(facts))
-
-
-def uses_temperature_one(config: ConfigPlan) -> bool:
-    """Say whether samples are drawn at temperature 1, as far as the script shows it."""
-    return not config.is_dynamic("temperature") and config.literal("temperature") in {1}
-
-
-def _temperature(config: ConfigPlan, facts: Facts) -> None:
-    if uses_temperature_one(config) or not facts["grpo_trains_at_temperature"]:
-        config.exact("temperature", "SamplingParams(temperature=...)")
-        return
-    note = (
-        "samples are drawn at this temperature, and the log-probabilities of the loss are those "
-        "of temperature 1, where the original divided the logits by it"
-    )
-    if config.has("temperature"):
-        config.decide(
-            "temperature", Fidelity.APPROXIMATE, "MM246", "SamplingParams(temperature=...)", note
-        )
-        config.ledger.differ(config.arguments["temperature"].found, "MM246", note, config.place)
-    else:
-        config.ledger.notices.append(f"MM246: the default temperature of this release: {note}")
 
 
 def _top_k(config: ConfigPlan, facts: Facts) -> list[tuple[str, str]]:
