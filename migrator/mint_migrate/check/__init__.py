@@ -30,6 +30,21 @@ def check_output(text: str, original: str, plan: Plan, tables: Tables) -> tuple[
     return tuple(problems)
 
 
+def check_text(text: str, tables: Tables) -> tuple[str, ...]:
+    """Return what is wrong with a script that is written whole; empty if nothing is.
+
+    It must compile, bind every name that it reads, and call the target only as its published
+    signatures allow.
+    """
+    try:
+        tree = ast.parse(text)
+        compile(tree, "<converted>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return (f"line {error.lineno}: {error.msg}",)
+    problems = [f"`{name}` is read but bound nowhere" for name in undefined_names(text)]
+    return (*problems, *unknown_calls(tree, tables))
+
+
 def _compile_error(tree: ast.Module, original: str) -> SyntaxError | None:
     """Return why *tree* does not compile; awaiting at the top level is a notebook's right."""
     try:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mint_migrate.fronts.entries import entry_of
 from mint_migrate.fronts.given import Given, read_flags
+from mint_migrate.fronts.hydra import read_overrides
 from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.shell import Command, ShellScript
@@ -28,8 +30,10 @@ _INSIDE = re.compile(rf"(?<![\w.-])trl\s+(?:{'|'.join(METHODS)})\b")
 class Launch:
     """One command that trains."""
 
+    framework: str | None
+    """trl | verl | openrlhf; None where a script of the user's is started."""
     method: str | None
-    """A key of `METHODS`; None where a script of the user's is started."""
+    """Of TRL a key of `METHODS`, else the entry point; None where a script is started."""
     script: str | None
     """Path of the user's script."""
     launcher: str | None
@@ -84,8 +88,10 @@ def _starts(words: Sequence[Word]) -> list[int]:
 
 def _found(command: Command, start: int, reader: _CommandReader, places: Places) -> Launch:
     launcher_flags, _ = read_flags(reader.launcher_words, places)
-    flags, strays = read_flags(reader.rest, places)
+    read = read_overrides if reader.framework == "verl" else read_flags
+    flags, strays = read(reader.rest, places)
     return Launch(
+        framework=reader.framework if reader.method is not None else None,
         method=reader.method,
         script=reader.script,
         launcher=reader.launcher,
@@ -111,6 +117,7 @@ class _CommandReader:
         self.words = words
         self.launcher: str | None = None
         self.launcher_words: list[Word] = []
+        self.framework = "trl"
         self.method: str | None = None
         self.script: str | None = None
         self.script_end = 0
@@ -169,7 +176,10 @@ class _CommandReader:
         if is_module and text == "trl":
             self._method(index + 1)
             return
-        if own is not None and own["name"] in METHODS:
+        entry = entry_of(text, is_module=is_module)
+        if entry is not None:
+            self.framework, self.method = entry
+        elif own is not None and own["name"] in METHODS:
             self.method = own["name"]
         elif not is_module and text.endswith(".py"):
             self.script = text

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """One flag or key. A flag has words, a key has data."""
+    """One flag or key. A flag has words; a key has data, or words that only the shell knows."""
 
     name: str
     """Without dashes, parts of a nested key joined by points, `-` as `_`."""
@@ -36,7 +36,7 @@ class Given:
     @property
     def text(self) -> str | None:
         """Return the one value as text, None where there is not one that is known."""
-        if self.kind is Kind.CONFIG_KEY:
+        if self.kind is Kind.CONFIG_KEY and not self.words:
             return None if self.data is None else self.number or str(self.data)
         return self.words[0].text if len(self.words) == 1 else None
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from mint_migrate.detect import mentions_source_package
 from mint_migrate.fronts.commands import Launch, find_launches, hidden_commands
 from mint_migrate.fronts.given import ConfigError, read_yaml
+from mint_migrate.fronts.launched import LaunchResult, migrate_launch
 from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.processes import Launcher, Read
@@ -25,7 +26,7 @@ from mint_migrate.model.source import Options, Source, Span
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
 
-_WORTH = re.compile(r"(?<![\w.-])trl(?![\w-])|\.py\b")
+_WORTH = re.compile(r"(?<![\w.-])(?:trl|verl|openrlhf)(?![\w-])|\.py\b|recipe\.")
 _MODEL_KEYS = frozenset({"model_name_or_path", "dataset_name", "datasets"})
 
 
@@ -67,7 +68,7 @@ def migrate_launcher(source: Source, options: Options, tables: Tables, read: Rea
     for launch in mine:
         if launch.method is None:
             _user_script(work, launch)
-        elif (failed := _trl_command(work, launch, own)) is not None:
+        elif (failed := _training(work, launch, own)) is not None:
             return failed
     return _joined(work, mine)
 
@@ -148,18 +149,14 @@ def _is_trl_script(launch: Launch, read: Read) -> bool:
     return text is not None and mentions_source_package(text.encode())
 
 
-def _trl_command(work: _Work, launch: Launch, own: Sequence[Launch]) -> Failed | None:
-    """Migrate one `trl` command; return why that failed, if it did."""
-    assert launch.method is not None
-    command = TrlCommand(
-        method=launch.method,
-        flags=launch.flags,
-        span=work.places.span(launch.start, launch.script_end),
-        launcher=launch.launcher,
-        launcher_flags=launch.launcher_flags,
-        strays=[(word, work.places.span(word.start, word.end)) for word in launch.strays],
-    )
-    result = migrate_command(command, work.source, work.options, work.tables, work.read)
+def _training(work: _Work, launch: Launch, own: Sequence[Launch]) -> Failed | None:
+    """Migrate one command that trains; return why that failed, if it did."""
+    if launch.framework == "trl":
+        result: CommandResult | LaunchResult = _trl_command(work, launch)
+    else:
+        result = migrate_launch(
+            launch, work.source, work.options, work.tables, work.read, work.places
+        )
     if isinstance(result.outcome, Failed):
         return result.outcome
     assert isinstance(result.outcome, Migrated), "a command of the framework is not skipped"
@@ -175,6 +172,19 @@ def _trl_command(work: _Work, launch: Launch, own: Sequence[Launch]) -> Failed |
     return None
 
 
+def _trl_command(work: _Work, launch: Launch) -> CommandResult:
+    assert launch.method is not None
+    command = TrlCommand(
+        method=launch.method,
+        flags=launch.flags,
+        span=work.places.span(launch.start, launch.script_end),
+        launcher=launch.launcher,
+        launcher_flags=launch.launcher_flags,
+        strays=[(word, work.places.span(word.start, word.end)) for word in launch.strays],
+    )
+    return migrate_command(command, work.source, work.options, work.tables, work.read)
+
+
 def _infix(launch: Launch, own: Sequence[Launch]) -> str:
     """Return what tells the script of a command from those of the others."""
     if len(own) == 1:
@@ -184,7 +194,7 @@ def _infix(launch: Launch, own: Sequence[Launch]) -> str:
     return f"_{launch.method}{number}_mint"
 
 
-def _call(work: _Work, infix: str, result: CommandResult) -> str:
+def _call(work: _Work, infix: str, result: CommandResult | LaunchResult) -> str:
     """Return the command that starts a converted script, with what it needs to be told."""
     stem = work.source.path.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
     passed = [f"{name}={source}" for name, source in result.environment.sources.items()]

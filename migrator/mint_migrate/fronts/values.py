@@ -63,7 +63,7 @@ def python_value(given: Given, default: str | None, environment: Environment) ->
         environment: takes the names that have to be passed.
     """
     wanted = None if default is None else ast.literal_eval(default)
-    if given.kind is Kind.CONFIG_KEY:
+    if given.kind is Kind.CONFIG_KEY and not given.words:
         return _of_data(given.data, given, wanted)
     if not given.words:
         return "True"

@@ -53,6 +53,8 @@ class Options:
     """Version of TRL the script was written for; None: inferred from the keywords used."""
     project_version: tuple[str, str] | None = None
     """(version, evidence) read from the project's requirements or lock file."""
+    launched_version: tuple[str, str, str] | None = None
+    """(package, version, evidence) of the framework that a launcher starts, given or pinned."""
     num_processes: int = 1
     base_model: str | None = None
     scale_lr: bool = False

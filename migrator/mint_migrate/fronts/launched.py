@@ -1,0 +1,203 @@
+"""Migrate one launch of verl or OpenRLHF: its options become a whole script.
+
+There is no module of the user's to start from. The rules of the framework fill a record, its
+templates render all of the result.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from mint_migrate.check import check_text
+from mint_migrate.fronts.commands import Launch
+from mint_migrate.fronts.given import Given
+from mint_migrate.fronts.places import Places
+from mint_migrate.fronts.processes import Launcher, Read
+from mint_migrate.fronts.values import Environment
+from mint_migrate.model.launched_script import LaunchedScript
+from mint_migrate.model.outcome import Failed, Migrated, Outcome
+from mint_migrate.model.plan import Decision, Fidelity, Found, Kind
+from mint_migrate.model.script import Plan
+from mint_migrate.model.source import Options, Source, Span
+from mint_migrate.render.imports import imports_of
+from mint_migrate.render.script import render_functions
+from mint_migrate.rewrite.module import rewrite_module
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.entries import Entry, entry_named
+from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.tables.lookup import Tables
+from mint_migrate.todo import marker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchResult:
+    """The outcome of a launch, and what its script reads from the environment."""
+
+    outcome: Outcome
+    environment: Environment
+
+
+@dataclass(slots=True)
+class _Work:
+    """One launch and what becomes of it."""
+
+    launch: Launch
+    entry: Entry
+    source: Source
+    options: Options
+    tables: Tables
+    read: Read
+    places: Places
+    environment: Environment = field(default_factory=Environment)
+
+
+def migrate_launch(
+    launch: Launch,
+    source: Source,
+    options: Options,
+    tables: Tables,
+    read: Read,
+    places: Places,
+) -> LaunchResult:
+    """Migrate one launch. Files that it names are read, nothing is executed."""
+    assert launch.framework is not None
+    assert launch.method is not None
+    entry = entry_named(launch.framework, launch.method)
+    work = _Work(
+        launch=launch,
+        entry=entry,
+        source=source,
+        options=options,
+        tables=tables,
+        read=read,
+        places=places,
+    )
+    version, evidence = _version(work)
+    launcher = Launcher(tables=tables, read=read)
+    if launch.launcher is not None:
+        launcher.decide(launch.launcher, launch.launcher_flags)
+    settings = _settings(work, version)
+    strays = list(_strays(work))
+    apart = [*launcher.decisions, *strays]
+    script: LaunchedScript | None = None
+    problem: Blocked | None = None
+    try:
+        script = entry.plan(settings, read)
+        decisions = settings.finish()
+    except Blocked as blocked:
+        problem = blocked
+        decisions = _blocked(settings, blocked)
+    text = None
+    if script is not None:
+        todos = _markers([*decisions, *apart])
+        script = replace(script, fields=tuple(settings.fields.values()), todos=todos)
+        text = _write(work, script, settings, version)
+        problems = check_text(text, tables)
+        if problems:
+            return LaunchResult(outcome=_failed(source, problems), environment=work.environment)
+    notices = (*settings.notices, *launcher.notices)
+    if problem is not None:
+        notices += (f"{problem.code}: {problem.note}",)
+    outcome = Migrated(
+        source=source,
+        framework=launch.framework,
+        version=version,
+        evidence=evidence,
+        decisions=(*decisions, *apart),
+        text=text,
+        notices=tuple(dict.fromkeys(notices)),
+    )
+    return LaunchResult(outcome=outcome, environment=work.environment)
+
+
+def _version(work: _Work) -> tuple[str, tuple[str, ...]]:
+    """Return the release a launch was written for, and the evidence."""
+    known = work.options.launched_version
+    if known is not None and known[0] == work.launch.framework:
+        return known[1], (known[2],)
+    keys = frozenset(flag.name for flag in work.launch.flags)
+    return work.entry.infer_version(keys, work.tables)
+
+
+def _settings(work: _Work, version: str) -> Settings:
+    given: dict[str, Given] = {}
+    overridden: list[Given] = []
+    for flag in work.launch.flags:
+        name = work.entry.canonical(flag.name, work.tables)
+        if name in given:
+            overridden.append(given[name])
+        given[name] = flag if name == flag.name else replace(flag, name=name)
+    return Settings(
+        owner=work.entry.owner,
+        version=version,
+        tables=work.tables,
+        given=given,
+        environment=work.environment,
+        overridden=tuple(overridden),
+    )
+
+
+def _strays(work: _Work) -> Iterator[Decision]:
+    """Yield one decision for each word that belongs to no option."""
+    for word in work.launch.strays:
+        yield Decision(
+            found=Found(
+                kind=Kind.FLAG,
+                name=f"{work.launch.framework}.{word.source}",
+                span=work.places.span(word.start, word.end),
+                source_text=word.source,
+            ),
+            fidelity=Fidelity.MANUAL,
+            code="MM123",
+            note=f"`{word.source}` stands for options that the text does not show; write them out",
+        )
+
+
+def _blocked(settings: Settings, problem: Blocked) -> tuple[Decision, ...]:
+    """Nothing is written, so every option is for a person, with the reason."""
+    return tuple(
+        replace(item, fidelity=Fidelity.MANUAL, code=problem.code, target="", note=problem.note)
+        if item.fidelity is not Fidelity.MANUAL
+        else item
+        for item in settings.finish()
+    )
+
+
+def _markers(decisions: Sequence[Decision]) -> tuple[str, ...]:
+    """Return the comments for what a person has to settle."""
+    asking = [item for item in decisions if item.fidelity is Fidelity.MANUAL]
+    texts = (
+        (item, f"`{' '.join(item.found.source_text.split())}`: {item.note}") for item in asking
+    )
+    return tuple(dict.fromkeys(marker(item.code or "MM290", text) for item, text in texts))
+
+
+def _write(work: _Work, script: LaunchedScript, settings: Settings, version: str) -> str:
+    body = render_functions(script)
+    name = work.source.path.replace("\\", "/").rsplit("/", 1)[-1]
+    title = {"verl": "verl", "openrlhf": "OpenRLHF"}[work.entry.owner.framework]
+    headline = (
+        f"{script.headline} on MinT, converted from {name} ({title} {version}, "
+        f"{work.launch.method})."
+    )
+    plan = Plan(
+        version=version,
+        evidence=(),
+        decisions=(),
+        imports=imports_of(body),
+        summary=tuple(settings.summary),
+    )
+    return rewrite_module("", ast.parse(""), plan, body, headline)
+
+
+def _failed(source: Source, problems: Sequence[str]) -> Failed:
+    return Failed(
+        path=source.path,
+        code="MM901",
+        reason=f"the converted script fails its own checks ({'; '.join(problems[:5])}); nothing "
+        "was written",
+        hint="this is a bug of mint-migrate: please report it with the launcher",
+        span=Span(line=1, column=1, end_line=1, end_column=1),
+    )

@@ -1,0 +1,84 @@
+"""What the templates of verl's RL entries look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mint_migrate.model.launched_script import LaunchedScript
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsScript:
+    """How the rows of the data files become prompts."""
+
+    filters: bool
+    """Rows whose prompt is too long are left out."""
+    cut: str
+    """What happens to a prompt that is too long and stays: error | left | right | middle."""
+    chat_options: tuple[str, ...] = ()
+    """Further keywords of the chat template."""
+    samples: bool = False
+    """At most so many rows count."""
+    draws_sample: bool = False
+    """They are drawn, not the first."""
+    shuffles: bool = True
+    wastes_permutation: bool = False
+    """The sampler of the release draws a permutation that it does not use at the end of an epoch.
+    """
+    sample_seed: str = "None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardScript:
+    """Where scores come from."""
+
+    kind: str
+    """function (a file of the user's) | default (by data source, verl's own)"""
+    is_async: bool = False
+    passes: tuple[str, ...] = ()
+    """Further keyword arguments of the function."""
+    manager: str = "naive"
+    """naive | batch | prime | dapo"""
+    overlong: bool = False
+    """Long responses lose part of their score."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdatesScript:
+    """How the samples of a rollout are trained on."""
+
+    mini_batches: bool
+    """Several optimizer steps per rollout."""
+    epochs: bool
+    """The mini-batches are trained on more than once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationScript:
+    """How held-out prompts are scored."""
+
+    frequency: bool
+    before: bool
+    only: bool
+    sampling: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerlScript(LaunchedScript):
+    """A training of `verl.trainer.main_ppo` or of a recipe over it."""
+
+    template: ClassVar[str] = "verl.py.j2"
+    headline: ClassVar[str] = "Reinforcement learning"
+    rows: RowsScript
+    sampling: tuple[tuple[str, str], ...]
+    """(name, expression) of the sampling parameters."""
+    reward: RewardScript
+    updates: UpdatesScript
+    estimator: str
+    norm_by_std: bool = True
+    reference: bool = False
+    """The log-probabilities of a frozen reference are needed."""
+    validation: ValidationScript | None = None
+    limit_steps: bool = False
+    """`total_training_steps` is given."""

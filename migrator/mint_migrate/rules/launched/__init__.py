@@ -1,0 +1,1 @@
+"""Rules for trainings that a launcher describes by options alone: verl and OpenRLHF."""

@@ -1,0 +1,18 @@
+"""Entry points without a conversion."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from mint_migrate.fronts.processes import Read
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.settings import Settings
+
+
+def refuse(settings: Settings, read: Read) -> NoReturn:
+    """Say that an entry point has no conversion.
+
+    Raises:
+        Blocked: always.
+    """
+    raise Blocked("MM201", f"`{settings.owner.entry}` has no conversion yet")

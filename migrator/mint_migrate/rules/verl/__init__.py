@@ -1,0 +1,1 @@
+"""Rules for verl: its entry points, and what their configuration keys become."""

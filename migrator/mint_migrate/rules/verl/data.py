@@ -1,0 +1,64 @@
+"""Rules: data files, prompts and their order.
+
+Source: verl `utils/dataset/rl_dataset.py`, `trainer/ppo/utils.py` (0.9.1) and `trainer/main_ppo.py`
+(0.2 to 0.7).
+"""
+
+from __future__ import annotations
+
+from mint_migrate.fronts.given import literal
+from mint_migrate.model.verl_script import RowsScript
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.settings import UNKNOWN, Settings
+from mint_migrate.tables.versions import version_key
+
+FIRST_WITH_ONE_PERMUTATION = "0.7.0"
+"""Since then the sampler is torchdata's, which draws one permutation for each epoch."""
+
+
+def plan_rows(settings: Settings) -> RowsScript:
+    """Decide the options of the data.
+
+    Raises:
+        Blocked: a loader of the user's own, or images.
+    """
+    _check_loaders(settings)
+    settings.use("data.train_files", kind="str | list")
+    settings.use("data.val_files", kind="str | list")
+    settings.use("data.prompt_key")
+    settings.use("data.max_prompt_length", comment="tokens")
+    chat = settings.value("data.apply_chat_template_kwargs")
+    if chat.data:
+        settings.use("data.apply_chat_template_kwargs", kind="dict")
+    settings.exact("data.apply_chat_template_kwargs", "apply_chat_template(...)")
+    shuffles = bool(settings.known("data.shuffle"))
+    settings.exact("data.shuffle", "prompt_order")
+    seed = settings.value("data.seed")
+    settings.use("data.seed", "data_seed", kind="int | None")
+    if seed.data is None and version_key(settings.version) < version_key("0.7.0"):
+        settings.add_field("data_seed", "1", "int")
+    limited = settings.value("data.train_max_samples")
+    has_limit = limited.data is UNKNOWN or (isinstance(limited.data, int) and limited.data > 0)
+    if has_limit:
+        settings.use("data.train_max_samples")
+    cut = settings.known("data.truncation")
+    settings.exact("data.truncation", "load_rows")
+    filters = bool(settings.known("data.filter_overlong_prompts"))
+    settings.exact("data.filter_overlong_prompts", "load_rows")
+    return RowsScript(
+        filters=filters,
+        cut=str(cut or "error"),
+        chat_options=("**config.apply_chat_template_kwargs",) if chat.data else (),
+        samples=has_limit,
+        draws_sample=shuffles,
+        shuffles=shuffles,
+        wastes_permutation=version_key(settings.version) < version_key(FIRST_WITH_ONE_PERMUTATION),
+        sample_seed=literal(seed.data) if seed.is_known else seed.text,
+    )
+
+
+def _check_loaders(settings: Settings) -> None:
+    for key in ("data.custom_cls.path", "data.sampler.class_path", "data.datagen.path"):
+        if settings.value(key).data is not None:
+            raise Blocked("MM315", f"`{key}` loads data with a class of your own; write its rows")
+        settings.exact(key, "nothing")

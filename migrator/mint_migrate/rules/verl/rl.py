@@ -1,0 +1,79 @@
+"""The planner of verl's RL entries: every part of the script, in the order it is read."""
+
+from __future__ import annotations
+
+from mint_migrate.fronts.processes import Read
+from mint_migrate.model.verl_script import UpdatesScript, VerlScript
+from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.rules.verl.data import plan_rows
+from mint_migrate.rules.verl.model import plan_model
+from mint_migrate.rules.verl.optimizer import plan_optimizer
+from mint_migrate.rules.verl.reward import plan_reward
+from mint_migrate.rules.verl.sampling import plan_sampling
+from mint_migrate.rules.verl.saving import plan_saving, plan_tracker
+from mint_migrate.rules.verl.validation import plan_validation
+
+ROLES = (
+    *("learning_rate", "train", "save_checkpoint", "find_checkpoint"),
+    *("build_batch", "policy_loss", "evaluate"),
+)
+NAMES = {role: role for role in ROLES} | {"learning_rate": "learning_rate_at"}
+"""What the functions of a whole script are called: there are no names of the user's."""
+
+
+def plan_rl(settings: Settings, read: Read) -> VerlScript:
+    """Fill the record of an RL training.
+
+    Raises:
+        Blocked: the training cannot be expressed on MinT.
+    """
+    plan_model(settings)
+    rows = plan_rows(settings)
+    sampling = plan_sampling(settings)
+    reward = plan_reward(settings, read)
+    updates = _plan_updates(settings)
+    schedule, ref = plan_optimizer(settings)
+    validation = plan_validation(settings)
+    saves, resumes = plan_saving(settings)
+    return VerlScript(
+        names=NAMES,
+        fields=(),
+        schedule=schedule,
+        ref=ref,
+        rows=rows,
+        sampling=sampling,
+        reward=reward,
+        updates=updates,
+        estimator="grpo",
+        validation=validation,
+        saves=saves,
+        resumes=resumes,
+        tracker=plan_tracker(settings),
+        limit_steps=_plan_length(settings),
+    )
+
+
+def _plan_updates(settings: Settings) -> UpdatesScript:
+    """Decide how many optimizer steps a rollout gives."""
+    settings.use("data.train_batch_size", comment="prompts of a rollout")
+    settings.use("actor_rollout_ref.rollout.n", "responses_per_prompt")
+    settings.use(
+        "actor_rollout_ref.actor.ppo_mini_batch_size", comment="prompts of an optimizer step"
+    )
+    epochs = settings.value("actor_rollout_ref.actor.ppo_epochs")
+    settings.use("actor_rollout_ref.actor.ppo_epochs")
+    sizes = [
+        settings.value(key)
+        for key in ("data.train_batch_size", "actor_rollout_ref.actor.ppo_mini_batch_size")
+    ]
+    is_one = all(size.is_known for size in sizes) and sizes[0].data == sizes[1].data
+    return UpdatesScript(mini_batches=not is_one, epochs=epochs.data != 1)
+
+
+def _plan_length(settings: Settings) -> bool:
+    settings.use("trainer.total_epochs")
+    if settings.value("trainer.total_training_steps").data is None:
+        settings.exact("trainer.total_training_steps", "nothing")
+        return False
+    settings.use("trainer.total_training_steps")
+    return True
