@@ -30,7 +30,7 @@ def mappings(
     Args:
         symbol: a class, a field, an option such as `trl dpo --beta`, or a bare name.
         format_: `text` or `json`.
-        source_version: release of TRL as `trl==VERSION` or `VERSION`; None: all of them.
+        source_version: release as `verl==VERSION`, or of TRL as `VERSION`; None: all of them.
 
     Raises:
         UsageError: the release or the format is not one.
@@ -39,7 +39,7 @@ def mappings(
     if source_version is not None:
         from mint_migrate.cli_migrate import parse_source_version
 
-        version = parse_source_version(source_version)
+        _, version = parse_source_version(source_version)
     return _show(*commands.mappings(symbol, load_tables(), version), format_=format_)
 
 

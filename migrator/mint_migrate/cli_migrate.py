@@ -115,21 +115,24 @@ def check_arguments(arguments: Arguments) -> None:
     console.check_format(arguments.format)
 
 
-def parse_source_version(text: str) -> str:
-    """Return the release in `trl==0.19.1`; the bare number does as well.
+def parse_source_version(text: str) -> tuple[str, str]:
+    """Return package and release of `trl==0.19.1` or `verl==0.5.0`; a bare number is TRL's.
 
     Raises:
         UsageError: another package, or not a release number.
     """
     package, _, version = text.rpartition("==")
-    accepted = "expected the release of TRL the script was written for, such as `trl==0.19.1`"
-    if package.strip() not in ("", "trl"):
+    accepted = (
+        "expected the release the script was written for, such as `trl==0.19.1`, `verl==0.5.0` "
+        "or `openrlhf==0.9.1`"
+    )
+    if package.strip() not in ("", "trl", "verl", "openrlhf"):
         raise UsageError(f"`--source-version {text}`: {accepted}")
     try:
         version_key(version.strip())
     except ValueError as error:
         raise UsageError(f"`--source-version {text}`: {accepted}") from error
-    return version.strip()
+    return package.strip() or "trl", version.strip()
 
 
 def _check_report(kind: str) -> None:
@@ -171,7 +174,12 @@ def _job(arguments: Arguments) -> Job:
         mode = Mode.CHECK
     else:
         mode = Mode.IN_PLACE if arguments.in_place else Mode.WRITE
-    version = arguments.source_version
+    package, version = None, None
+    if arguments.source_version is not None:
+        package, version = parse_source_version(arguments.source_version)
+    launched = None
+    if package not in (None, "trl") and version is not None:
+        launched = (package, version, "given with --source-version")
     return Job(
         mode=mode,
         output=None if arguments.output in (None, "-") else Path(arguments.output),
@@ -179,7 +187,8 @@ def _job(arguments: Arguments) -> Job:
         force=arguments.force,
         num_jobs=arguments.num_jobs,
         options=Options(
-            source_version=parse_source_version(version) if version is not None else None,
+            source_version=version if package == "trl" else None,
+            launched_version=launched,
             num_processes=arguments.num_processes,
             base_model=arguments.base_model,
             scale_lr=arguments.scale_lr,

@@ -1,4 +1,4 @@
-"""The project around a script: its root folder, and the release of TRL it pins.
+"""The project around a script: its root folder, and the release of a framework it pins.
 
 Only exact pins count (`==`, `===`, or a lock file); a range says what may be installed, not what
 the script was written for.
@@ -7,12 +7,11 @@ the script was written for.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT_MARKS = (".git", "pyproject.toml")
 _RELEASE = r"v?(?P<version>\d[\w.]*)"
-_PIN = re.compile(rf"(?<![\w.-])trl\s*(?:\[[^\]]*\])?\s*={{2,3}}\s*{_RELEASE}", re.IGNORECASE)
-_LOCKED = re.compile(rf'^name = "trl"\s*\nversion = "{_RELEASE}"', re.MULTILINE)
 _SCRIPT_BLOCK = re.compile(r"^# /// script\n(?P<body>(?:#.*\n)+?)# ///$", re.MULTILINE)
 _INSTALLS = re.compile(r"\bpip3? install\b(?:[^\n\\]|\\[^\n]|\\\n)*")
 _PINS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt", "environment*.y*ml")
@@ -33,37 +32,49 @@ def is_marked(folder: Path) -> bool:
     return any((folder / mark).exists() for mark in ROOT_MARKS)
 
 
-def find_version(path: Path, text: str) -> tuple[str, str] | None:
-    """Return the pinned release of TRL and where it was read, or None.
+@cache
+def _pin(package: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?<![\w.-]){package}\s*(?:\[[^\]]*\])?\s*={{2,3}}\s*{_RELEASE}", re.IGNORECASE
+    )
+
+
+@cache
+def _locked(package: str) -> re.Pattern[str]:
+    return re.compile(rf'^name = "{package}"\s*\nversion = "{_RELEASE}"', re.MULTILINE)
+
+
+def find_version(path: Path, text: str, package: str = "trl") -> tuple[str, str] | None:
+    """Return the pinned release of *package* and where it was read, or None.
 
     Looked at, in this order: the inline metadata of the script itself (PEP 723), what a notebook or
     a launcher installs, lock files, requirement files, `pyproject.toml`; in the script's folder and
     each one up to the project root.
     """
     block = _SCRIPT_BLOCK.search(text)
-    inline = _PIN.search(block["body"]) if block else None
+    inline = _pin(package).search(block["body"]) if block else None
     if inline:
         return inline["version"], f"inline metadata of {path.name}: {inline[0]}"
     for line in _INSTALLS.findall(text) if path.suffix != ".py" else ():
-        if installed := _PIN.search(line):
+        if installed := _pin(package).search(line):
             return installed["version"], f"what {path.name} installs: {installed[0]}"
     folder, root = path.resolve().parent, find_root(path)
     while True:
-        found = _version_in(folder)
+        found = _version_in(folder, package)
         if found or folder == root or folder == folder.parent:
             return found
         folder = folder.parent
 
 
-def _version_in(folder: Path) -> tuple[str, str] | None:
+def _version_in(folder: Path, package: str) -> tuple[str, str] | None:
     for name in ("uv.lock", "poetry.lock", "pdm.lock"):
-        found = _LOCKED.search(_text_of(folder / name))
+        found = _locked(package).search(_text_of(folder / name))
         if found:
-            return found["version"], f"{name}: trl {found['version']}"
+            return found["version"], f"{name}: {package} {found['version']}"
     pinned = [file for pattern in _PINS for file in sorted(folder.glob(pattern))]
     for file in [*pinned, folder / "pyproject.toml"]:
         for number, line in enumerate(_text_of(file).splitlines(), start=1):
-            found = _PIN.search(line.split("#", 1)[0])
+            found = _pin(package).search(line.split("#", 1)[0])
             if found:
                 return found["version"], f"{file.name}:{number}: {found[0]}"
     return None

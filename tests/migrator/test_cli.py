@@ -509,7 +509,7 @@ def test_a_failure_of_ours_is_told_and_the_others_go_on(run, monkeypatch):
         (["--report", "sarif"], "does not exist in this release; there are `md` and `json`"),
         (["--report", "pdf"], "`--report pdf` is not known; there are `md` and `json`"),
         (["--format", "yaml"], "invalid choice: 'yaml'"),
-        (["--source-version", "verl==0.5.0"], "such as `trl==0.19.1`"),
+        (["--source-version", "ray==2.0"], "such as `trl==0.19.1`"),
         (["--source-version", "trl==new"], "such as `trl==0.19.1`"),
         (["--num-processes", "0"], "expected a whole number from 1 on, found '0'"),
         (["--jobs", "two"], "expected a whole number from 1 on, found 'two'"),

@@ -27,11 +27,12 @@ def plan_reward(settings: Settings, read: Read) -> RewardScript:
         )
         return RewardScript(kind="default")
     settings.use(f"{family}.path", "reward_path")
-    settings.use(f"{family}.name", "reward_name")
+    name = settings.value(f"{family}.name")
+    settings.add_field("reward_name", name.text if name.data else '"compute_score"', "str")
+    settings.exact(f"{family}.name", "config.reward_name")
     path = settings.value(f"{family}.path")
     text = read(str(path.data)) if path.is_known else None
-    name = settings.value(f"{family}.name").data
-    return RewardScript(kind="function", is_async=_is_async(text, name))
+    return RewardScript(kind="function", is_async=_is_async(text, name.data or "compute_score"))
 
 
 def _is_async(text: str | None, name: object) -> bool:
