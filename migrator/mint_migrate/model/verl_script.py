@@ -34,14 +34,32 @@ class RewardScript:
     """Where scores come from."""
 
     kind: str
-    """function (a file of the user's) | default (by data source, verl's own)"""
+    """function (a file of the user's) | default (by data source)"""
+    manager: str = "naive"
+    """naive (one response after the other) | batch (all in one call)"""
     is_async: bool = False
+    takes_extra: bool = True
+    """The function is given `extra_info`."""
+    with_prompt: bool = False
+    """What is scored begins with the prompt."""
     passes: tuple[str, ...] = ()
     """Further keyword arguments of the function."""
-    manager: str = "naive"
-    """naive | batch | prime | dapo"""
-    overlong: bool = False
-    """Long responses lose part of their score."""
+    scorers: tuple[str, ...] = ()
+    """Rules that the result brings itself; verl's own function has the others."""
+    fallback: str = "default_compute_score"
+    """What verl's own function is called."""
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Return the data sources of each rule, as a Python expression."""
+        return SOURCES
+
+
+SOURCES = {
+    "gsm8k": '{"openai/gsm8k"}',
+    "math": '{"lighteval/MATH", "DigitalLearningGmbH/MATH-lighteval", "HuggingFaceH4/MATH-500"}',
+}
+"""Data sources by rule; source: verl `utils/reward_score/__init__.py` (0.9.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +95,8 @@ class VerlScript(LaunchedScript):
     updates: UpdatesScript
     estimator: str
     norm_by_std: bool = True
+    overlong: bool = False
+    """Long responses lose part of their score."""
     reference: bool = False
     """The log-probabilities of a frozen reference are needed."""
     validation: ValidationScript | None = None
