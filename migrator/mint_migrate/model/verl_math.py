@@ -1,0 +1,113 @@
+"""Advantages, divergence and policy loss of a converted verl training as its templates need them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advantages:
+    """How a response is compared with others."""
+
+    estimator: str
+    """`algorithm.adv_estimator`; grpo also stands for its vectorized form."""
+    scales: bool = True
+    """Differences in a group are divided by its standard deviation."""
+    may_be_single: bool = True
+    """A group can have one response only."""
+    gamma: str = "1.0"
+    """Discount of later rewards, an expression."""
+    components: tuple[str, str] = ("", "")
+    """Expressions of the names of the rewards that are normalized apart, and of their weights."""
+
+    @property
+    def compares(self) -> bool:
+        """Say whether responses to one prompt are compared with each other."""
+        return self.estimator not in {"reinforce_plus_plus", "remax"}
+
+    @property
+    def whitens(self) -> bool:
+        """Say whether advantages get mean 0 and variance 1 over the tokens of the rollout."""
+        return self.estimator in {"reinforce_plus_plus", "reinforce_plus_plus_baseline", "gdpo"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divergence:
+    """How far the policy is from the reference, token by token."""
+
+    estimator: str
+    """k1 | abs | k2 | k3"""
+    weight: str
+    """Expression."""
+    is_straight: bool = False
+    """The value is that of the estimator, the gradient that of k2."""
+    adapts: tuple[str, str] = ("", "")
+    """Expressions of the divergence that the weight is steered to, and in how many samples."""
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Say whether the weight changes while training."""
+        return bool(self.adapts[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyLoss:
+    """The loss of one optimizer step, every choice made."""
+
+    kind: str
+    """`policy_loss.loss_mode`: vanilla, gspo, sapo, gpg, clip_cov, kl_cov, geo_mean, cispo, dro,
+    dppo_tv, dppo_kl; or corrected, REINFORCE with truncated importance weights.
+    """
+    builtin: str = ""
+    """Loss of the server that equals it; empty where the script computes it."""
+    bounds: tuple[str, str] = ("", "")
+    """What may be lost and gained: of the ratio, of its logarithm or of a probability.
+
+    Expressions of distances, except for `corrected`: there they are ratios.
+    """
+    dual_clip: str = ""
+    """Most that a ratio counts where the advantage is negative (or, for dppo, anywhere)."""
+    options: dict[str, str]
+    """Expressions of what only this loss reads, by the name of the option."""
+    aggregation: str = "token-mean"
+    """`loss_agg_mode`"""
+    horizon: str = ""
+    """Expression that `seq-mean-token-sum-norm` divides by."""
+    divergence: Divergence | None = None
+
+    @property
+    def needs_shares(self) -> bool:
+        """Say whether the aggregation counts at all."""
+        return self.kind not in {"sapo", "geo_mean"} or self.divergence is not None
+
+    @property
+    def thresholds(self) -> dict[str, str]:
+        """Return what `loss_fn_config` holds: absolute bounds of the ratio."""
+        if self.builtin not in {"ppo", "cispo"}:
+            return {}
+        low, high = self.bounds
+        if self.kind != "corrected":
+            low, high = f"1.0 - {low}", f"1.0 + {high}"
+        return {"clip_low_threshold": low, "clip_high_threshold": high}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFilter:
+    """Prompts whose responses are all equal are replaced by others."""
+
+    metric: str
+    """Expression of what is compared, of `sample`."""
+    names: str
+    """Name of the metric in the original."""
+    max_batches: str
+    """Expression: after so many batches of prompts it is an error; not positive: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlong:
+    """Responses close to the longest allowed lose reward."""
+
+    longest: str
+    buffer: str
+    factor: str
+    """Expressions."""
