@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from mint import types
 from mint_runtime.losses import LOSSES, LossInputs, resolve_config
+
 from support.environments import REQUIREMENTS, environment
 
 Arrays = dict[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""Advantages, divergence and policy loss of a converted verl training as its templates need them."""
+"""Advantages, divergence and policy loss of a converted verl training."""
 
 from __future__ import annotations
 
