@@ -4,8 +4,9 @@ from __future__ import annotations
 
 _VERL = {
     "verl.trainer.main_ppo": "main_ppo",
-    "verl.trainer.fsdp_sft_trainer": "sft_trainer",
+    "verl.trainer.fsdp_sft_trainer": "fsdp_sft_trainer",
     "verl.trainer.sft_trainer": "sft_trainer",
+    "verl.trainer.sft_trainer_ray": "sft_trainer",
     "recipe.dapo.main_dapo": "main_dapo",
 }
 _OPENRLHF = frozenset(

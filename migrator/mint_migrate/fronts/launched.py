@@ -78,7 +78,7 @@ def migrate_launch(
     launcher = Launcher(tables=tables, read=read)
     if launch.launcher is not None:
         launcher.decide(launch.launcher, launch.launcher_flags)
-    settings = _settings(work, version)
+    settings = _settings(work, version, launcher)
     strays = list(_strays(work))
     apart = [*launcher.decisions, *strays]
     script: LaunchedScript | None = None
@@ -121,7 +121,10 @@ def _version(work: _Work) -> tuple[str, tuple[str, ...]]:
     return work.entry.infer_version(keys, work.tables)
 
 
-def _settings(work: _Work, version: str) -> Settings:
+def _settings(work: _Work, version: str, launcher: Launcher) -> Settings:
+    number = launcher.num_processes
+    if work.options.num_processes != 1:
+        number = work.options.num_processes
     given: dict[str, Given] = {}
     overridden: list[Given] = []
     for flag in work.launch.flags:
@@ -135,6 +138,7 @@ def _settings(work: _Work, version: str) -> Settings:
         tables=work.tables,
         given=given,
         environment=work.environment,
+        num_processes=number,
         overridden=tuple(overridden),
     )
 

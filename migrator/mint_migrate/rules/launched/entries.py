@@ -16,6 +16,8 @@ Planner = Callable[[Settings, Read], LaunchedScript]
 _PLANNERS = {
     ("verl", "main_ppo"): "verl.rl.plan_rl",
     ("verl", "main_dapo"): "verl.rl.plan_rl",
+    ("verl", "fsdp_sft_trainer"): "verl.sft.plan_sft",
+    ("verl", "sft_trainer"): "verl.sft.plan_sft",
 }
 """Where the planner of an entry point is, below `rules`: read when it is needed."""
 _ROWS = {"verl": "verl.config"}
@@ -65,7 +67,7 @@ class Entry:
 def entry_named(framework: str, entry: str) -> Entry:
     """Return an entry point of a framework."""
     rows = _ROWS.get(framework, f"{framework}.{entry}")
-    if (framework, entry) == ("verl", "sft_trainer"):
+    if framework == "verl" and entry in {"fsdp_sft_trainer", "sft_trainer"}:
         rows = "verl.sft_config"
     return Entry(
         owner=Owner(framework=framework, entry=entry, rows=rows, unknown=_UNKNOWN[framework])

@@ -73,6 +73,8 @@ class Settings:
     given: dict[str, Given]
     """By key; of several for one key the one that counts."""
     environment: Environment
+    num_processes: int | None = None
+    """Processes that the launcher starts, None where it does not say."""
     overridden: tuple[Given, ...] = ()
     """Options that a later one replaces."""
     fields: dict[str, Field] = field(default_factory=dict)

@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mint_migrate.rules.launched.settings import Settings
 
 FULL_FINETUNING_RANK = 32
 SERVER_ALPHA = 32
 
 
-def plan_model(settings: Settings) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelKeys:
+    """What the options of the model are called."""
+
+    path: str
+    rank: str
+    alpha: str
+    targets: str
+
+
+RL_MODEL = ModelKeys(
+    path="actor_rollout_ref.model.path",
+    rank="actor_rollout_ref.model.lora_rank",
+    alpha="actor_rollout_ref.model.lora_alpha",
+    targets="actor_rollout_ref.model.target_modules",
+)
+
+
+def plan_model(settings: Settings, keys: ModelKeys) -> None:
     """Decide the model, the rank of its adapter, and what the adapter trains."""
-    settings.use("actor_rollout_ref.model.path", "model", comment="a name that the server knows")
-    rank = settings.value("actor_rollout_ref.model.lora_rank")
+    settings.use(keys.path, "model", kind="str", comment="a name that the server knows")
+    rank = settings.value(keys.rank)
     if rank.is_known and not rank.data:
         settings.add_field("lora_rank", str(FULL_FINETUNING_RANK), "int")
         settings.differ(
-            "actor_rollout_ref.model.lora_rank",
+            keys.rank,
             "MM314",
             f"all weights were trained; MinT trains a LoRA adapter of rank {FULL_FINETUNING_RANK}, "
             "which usually wants a learning rate 10 to 20 times as high",
             "config.lora_rank",
         )
-        settings.exact("actor_rollout_ref.model.lora_alpha", "nothing", "there was no adapter")
-        settings.exact("actor_rollout_ref.model.target_modules", "nothing", "there was no adapter")
+        for key in (keys.alpha, keys.targets):
+            settings.exact(key, "nothing", "there was no adapter")
         return
-    settings.use("actor_rollout_ref.model.lora_rank")
-    alpha = settings.value("actor_rollout_ref.model.lora_alpha")
-    if alpha.data != SERVER_ALPHA:
+    settings.use(keys.rank, "lora_rank")
+    alpha = settings.value(keys.alpha)
+    if alpha.data == SERVER_ALPHA:
+        settings.exact(keys.alpha, "the server's")
+    else:
         settings.differ(
-            "actor_rollout_ref.model.lora_alpha",
+            keys.alpha,
             "MM205",
             f"LoRA alpha is {alpha.text} in the original and {SERVER_ALPHA} on the server",
         )
-    settings.exact("actor_rollout_ref.model.lora_alpha", "the server's")
-    if settings.value("actor_rollout_ref.model.target_modules").data == "all-linear":
-        settings.exact("actor_rollout_ref.model.target_modules", "create_lora_training_client(...)")
+    if settings.value(keys.targets).data == "all-linear":
+        settings.exact(keys.targets, "create_lora_training_client(...)")

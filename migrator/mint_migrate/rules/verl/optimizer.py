@@ -37,7 +37,7 @@ def _plan_schedule(settings: Settings) -> Schedule:
     key = settings.first(f"{OPTIM}.lr_scheduler_type", f"{OPTIM}.warmup_style")
     kind = settings.known(key) or "constant"
     settings.exact(key, "learning_rate_at")
-    warmup = _plan_warmup(settings)
+    warmup = plan_warmup(settings, f"{OPTIM}.lr_warmup_steps", f"{OPTIM}.lr_warmup_steps_ratio")
     if kind == "constant":
         if not warmup:
             return Schedule(kind="constant", words="constant")
@@ -46,14 +46,19 @@ def _plan_schedule(settings: Settings) -> Schedule:
         )
     if kind != "cosine":
         raise Blocked("MM212", f"the schedule `{kind}` is none of constant, cosine")
-    floor = settings.value(f"{OPTIM}.min_lr_ratio")
+    return plan_cosine(settings, OPTIM, warmup)
+
+
+def plan_cosine(settings: Settings, group: str, warmup: str) -> Schedule:
+    """Return a cosine with the lowest share and the number of waves that *group* says."""
+    floor = settings.value(f"{group}.min_lr_ratio")
     floor_text = "0.0"
     if floor.data not in {None, 0.0}:
-        floor_text = settings.use(f"{OPTIM}.min_lr_ratio", kind="float")
-    settings.exact(f"{OPTIM}.min_lr_ratio", "learning_rate_at")
-    cycles = settings.value(f"{OPTIM}.num_cycles")
+        floor_text = settings.use(f"{group}.min_lr_ratio", kind="float")
+    settings.exact(f"{group}.min_lr_ratio", "learning_rate_at")
+    cycles = settings.value(f"{group}.num_cycles")
     angle = "math.pi" if cycles.data in {None, 0.5} else f"2 * math.pi * {cycles.text}"
-    settings.exact(f"{OPTIM}.num_cycles", "learning_rate_at")
+    settings.exact(f"{group}.num_cycles", "learning_rate_at")
     return Schedule(
         kind="cosine_with_min_lr",
         words="half a cosine" + (" after a linear warm-up" if warmup else ""),
@@ -63,15 +68,14 @@ def _plan_schedule(settings: Settings) -> Schedule:
     )
 
 
-def _plan_warmup(settings: Settings) -> str:
-    """Return the number of steps as an expression, empty for none."""
-    steps = settings.value(f"{OPTIM}.lr_warmup_steps")
-    ratio = settings.value(f"{OPTIM}.lr_warmup_steps_ratio")
+def plan_warmup(settings: Settings, steps_key: str, ratio_key: str) -> str:
+    """Return the number of warm-up steps as an expression, empty for none."""
+    steps, ratio = settings.value(steps_key), settings.value(ratio_key)
     if steps.data is UNKNOWN or (isinstance(steps.data, int) and steps.data > 0):
-        settings.exact(f"{OPTIM}.lr_warmup_steps_ratio", "nothing", "a number of steps is given")
-        return settings.use(f"{OPTIM}.lr_warmup_steps")
-    settings.exact(f"{OPTIM}.lr_warmup_steps", "nothing")
+        settings.exact(ratio_key, "nothing", "a number of steps is given")
+        return settings.use(steps_key)
+    settings.exact(steps_key, "nothing")
     if ratio.data in {None, 0}:
-        settings.exact(f"{OPTIM}.lr_warmup_steps_ratio", "nothing")
+        settings.exact(ratio_key, "nothing")
         return ""
-    return f"int({settings.use(f'{OPTIM}.lr_warmup_steps_ratio', kind='float')} * num_steps)"
+    return f"int({settings.use(ratio_key, kind='float')} * num_steps)"

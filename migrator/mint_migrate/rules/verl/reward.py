@@ -117,11 +117,9 @@ def _function(text: str | None, name: object) -> ast.FunctionDef | ast.AsyncFunc
         tree = ast.parse(text or "")
     except SyntaxError:
         return None
-    for node in tree.body:
-        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if is_function and node.name == (name or "compute_score"):
-            return node
-    return None
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = [node for node in tree.body if isinstance(node, kinds)]
+    return next((node for node in functions if node.name == (name or "compute_score")), None)
 
 
 def _takes(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:

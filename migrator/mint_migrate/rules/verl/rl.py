@@ -6,19 +6,13 @@ from mint_migrate.fronts.processes import Read
 from mint_migrate.model.verl_script import UpdatesScript, VerlScript
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.verl.data import plan_rows
-from mint_migrate.rules.verl.model import plan_model
+from mint_migrate.rules.verl.model import RL_MODEL, plan_model
+from mint_migrate.rules.verl.names import NAMES
 from mint_migrate.rules.verl.optimizer import plan_optimizer
 from mint_migrate.rules.verl.reward import plan_reward
 from mint_migrate.rules.verl.sampling import plan_sampling
 from mint_migrate.rules.verl.saving import plan_saving, plan_tracker
 from mint_migrate.rules.verl.validation import plan_validation
-
-ROLES = (
-    *("learning_rate", "train", "save_checkpoint", "find_checkpoint"),
-    *("build_batch", "policy_loss", "evaluate"),
-)
-NAMES = {role: role for role in ROLES} | {"learning_rate": "learning_rate_at"}
-"""What the functions of a whole script are called: there are no names of the user's."""
 
 
 def plan_rl(settings: Settings, read: Read) -> VerlScript:
@@ -27,7 +21,7 @@ def plan_rl(settings: Settings, read: Read) -> VerlScript:
     Raises:
         Blocked: the training cannot be expressed on MinT.
     """
-    plan_model(settings)
+    plan_model(settings, RL_MODEL)
     rows = plan_rows(settings)
     sampling = plan_sampling(settings)
     reward = plan_reward(settings, read)

@@ -11,9 +11,7 @@ TRACKERS = ("wandb", "tensorboard")
 
 def plan_saving(settings: Settings) -> tuple[bool, bool]:
     """Return whether checkpoints are saved, and whether training goes on from the last one."""
-    settings.use("trainer.project_name")
-    settings.use("trainer.experiment_name")
-    _plan_folder(settings)
+    plan_places(settings)
     frequency = settings.value("trainer.save_freq").data
     saves = frequency is UNKNOWN or (isinstance(frequency, int) and frequency > 0)
     if saves:
@@ -26,7 +24,10 @@ def plan_saving(settings: Settings) -> tuple[bool, bool]:
     return saves, resumes
 
 
-def _plan_folder(settings: Settings) -> None:
+def plan_places(settings: Settings) -> None:
+    """Decide what the run is called and where it writes."""
+    settings.use("trainer.project_name")
+    settings.use("trainer.experiment_name")
     folder = settings.value("trainer.default_local_dir")
     if folder.given is not None:
         settings.use("trainer.default_local_dir", "output_dir")
