@@ -29,6 +29,8 @@ NEEDED = (
     "mint_migrate/py.typed",
     "mint_migrate/report/schema.json",
     "mint_migrate/_data/mappings/index.json",
+    "mint_migrate/_data/mappings/index_openrlhf.json",
+    "mint_migrate/_data/mappings/index_verl.json",
     "mint_migrate/_data/templates/sft.py.j2",
     "mint_runtime/py.typed",
 )

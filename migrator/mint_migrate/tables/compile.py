@@ -1,8 +1,9 @@
 """Compiles the YAML tables to what the program and its readers use.
 
 `python -m mint_migrate.tables.compile` writes `mappings/index.json` (read by every command),
-`mappings/schema.json` (for editors) and `docs/rules/*.md`; `--check` writes nothing and exits 1
-where one of them is out of date.
+`mappings/index_<package>.json` (what only names of that package need), `mappings/schema.json` (for
+editors) and `docs/rules/*.md`; `--check` writes nothing and exits 1 where one of them is out of
+date.
 """
 
 from __future__ import annotations
@@ -14,27 +15,55 @@ from pathlib import Path
 from typing import Any
 
 from mint_migrate.resources import checkout_dir
+from mint_migrate.tables.configs import PARTS, RENAMES, recorded_defaults, recorded_variants
 from mint_migrate.tables.load import Loaded, TableError, load_folder
 from mint_migrate.tables.outputs import stale, write_atomic
 from mint_migrate.tables.pages import rule_pages
+from mint_migrate.tables.rows import Row
 from mint_migrate.tables.schema import RowsFile, json_schema
 from mint_migrate.tables.versions import version_key
 
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
+
+
+def build_parts(loaded: Loaded, upstream: Path) -> dict[str, dict[str, Any]]:
+    """Return by package what stands apart from the index: rows, recorded options, renamed flags."""
+    records = load_records(upstream)
+    parts: dict[str, dict[str, Any]] = {}
+    for package in PARTS:
+        renames_file = upstream / package / RENAMES
+        renames = json.loads(renames_file.read_text("utf-8")) if renames_file.is_file() else {}
+        found = {package: records.get(package, {})}
+        parts[package] = {
+            "format": INDEX_FORMAT,
+            "rows": _rows([row for row in loaded.rows if row.id.partition(".")[0] == package]),
+            **_surface(found),
+            "defaults": recorded_defaults(found),
+            "variants": recorded_variants(found),
+            "renames": renames,
+        }
+    return parts
+
+
+def _rows(rows: list[Row]) -> dict[str, list[list[Any]]]:
+    found: dict[str, list[list[Any]]] = {}
+    for row in rows:
+        found.setdefault(row.id, []).append(list(astuple(row))[1:])
+    return found
 
 
 def build_index(loaded: Loaded, upstream: Path) -> dict[str, Any]:
     """Return the index: rows by id as lists, so that a reader builds only what it asks for."""
-    rows: dict[str, list[list[Any]]] = {}
-    for row in loaded.rows:
-        rows.setdefault(row.id, []).append(list(astuple(row))[1:])
+    rows = _rows([row for row in loaded.rows if row.id.partition(".")[0] not in PARTS])
     facts: dict[str, list[list[Any]]] = {}
     for fact in loaded.facts:
         values = [fact.value, fact.since, fact.until, fact.note, fact.source]
         facts.setdefault(fact.name, []).append(values)
     records = load_records(upstream)
+    others = {package: found for package, found in records.items() if package not in PARTS}
     return {
         "format": INDEX_FORMAT,
+        "parts": list(PARTS),
         "rows": rows,
         "roots": loaded.roots,
         "aliases": loaded.aliases,
@@ -49,7 +78,7 @@ def build_index(loaded: Loaded, upstream: Path) -> dict[str, Any]:
             release: record["requires"].get("transformers", "")
             for release, record in records.get("trl", {}).items()
         },
-        **_surface(records),
+        **_surface(others),
         "commands": loaded.commands,
         "concepts": {concept.id: list(astuple(concept))[1:] for concept in loaded.concepts},
         "guides": {guide.framework: list(astuple(guide))[1:] for guide in loaded.guides},
@@ -61,7 +90,8 @@ def load_records(upstream: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the recorded surfaces: package, release (in order), record."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for folder in sorted(path for path in upstream.iterdir() if path.is_dir()):
-        paths = sorted(folder.glob("*.json"), key=lambda path: version_key(path.stem))
+        files = (path for path in folder.glob("*.json") if path.name != RENAMES)
+        paths = sorted(files, key=lambda path: version_key(path.stem))
         found[folder.name] = {
             path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths
         }
@@ -122,6 +152,10 @@ def outputs() -> dict[Path, str]:
     schema = json.dumps(json_schema(RowsFile), indent=2, sort_keys=True)
     return {
         mappings / "index.json": dump_index(index),
+        **{
+            mappings / f"index_{package}.json": dump_index(part)
+            for package, part in build_parts(loaded, mappings / "_upstream").items()
+        },
         mappings / "schema.json": schema + "\n",
     } | {mappings.parent / "docs" / "rules" / name: text for name, text in pages.items()}
 

@@ -1,7 +1,8 @@
 """Reads the compiled index: what becomes of a name, in which release, and for which reason.
 
 Only `json` is needed, and records are built when they are asked for: a command pays for the rows it
-uses. The YAML behind the index is read by `tables.load`, at build time.
+uses, and rows of some packages stand in files of their own. The YAML behind the index is read by
+`tables.load`, at build time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.resources import data_dir
 from mint_migrate.tables.concepts import Concept, Guide, build_concept
+from mint_migrate.tables.options import Options, Reader, owner_of, read_part
 from mint_migrate.tables.records import Fact, Signature
 from mint_migrate.tables.rows import Row, RuleDoc
 from mint_migrate.tables.surface import Surface
@@ -37,21 +39,34 @@ def load_tables() -> Tables:
 class Tables:
     """The mapping tables. Names are qualified; a release left out means the newest one."""
 
-    def __init__(self, index: dict[str, Any]) -> None:
-        """Take the parsed index."""
+    def __init__(self, index: dict[str, Any], read_part: Reader = read_part) -> None:
+        """Take the parsed index and what reads those of single packages."""
         self._index = index
-        self._rows: dict[str, list[list[Any]]] = index["rows"]
+        self._read_part = read_part
+        self._unread: set[str] = set(index.get("parts", ()))
+        self._rows: dict[str, list[list[Any]]] = dict(index["rows"])
         self._aliases: dict[str, str] = index["aliases"]
         self._roots: frozenset[str] = frozenset(index["roots"])
         # A plan asks for the same releases and the same classes hundreds of times.
         self._transformers: dict[str, str] = {}
         self._surface = Surface(index)
+        self._options = Options(self._surface)
+
+    def _open(self, name: str) -> None:
+        """Read the index of the package that *name* is of, where that has one of its own."""
+        package = name.partition(".")[0]
+        if package in self._unread:
+            self._unread.discard(package)
+            part = self._read_part(package)
+            self._rows |= part["rows"]
+            self._options.add(package, part)
 
     def canonical(self, name: str) -> str:
         """Return the public name of *name*, itself where no other is known.
 
         `trl.trainer.sft_trainer.SFTTrainer.train` is `trl.SFTTrainer.train`.
         """
+        self._open(name)
         head = name
         while head:
             if head in self._aliases:
@@ -70,12 +85,27 @@ class Tables:
         """Return the row of *name* in *version*: its own, its public name's, or a wildcard's.
 
         None where the name is not in the tables, or not in that release. Without a release, the
-        newest row.
+        newest row. A wildcard `.*` over recorded options holds for recorded ones only, `.**` for
+        every name. Releases and defaults of a recorded option are those of the records.
         """
+        found = self._found(name)
+        if found is None:
+            return None
+        is_recorded = self._options.is_recorded(name)
+        if version is not None and is_recorded and not self._options.is_recorded(name, version):
+            return None
+        return self._pick(found, name, version)
+
+    def _found(self, name: str) -> str | None:
+        """Return the id of the rows that *name* has."""
         for candidate in self._candidates(name):
-            if candidate in self._rows:
-                return self._pick(candidate, version)
+            if candidate in self._rows and self._covers(candidate, name):
+                return candidate
         return None
+
+    def _covers(self, candidate: str, name: str) -> bool:
+        is_closed = candidate.endswith(".*") and self._options.split(name) is not None
+        return not is_closed or self._options.is_recorded(name)
 
     def config_row(
         self, owner: str, field: str, version: str | None = None, transformers: str | None = None
@@ -157,20 +187,23 @@ class Tables:
 
     def rows_for(self, prefix: str) -> Iterator[Row]:
         """Yield every row whose id is *prefix* or stands below it, of every release."""
+        self._open(prefix)
         for name, entries in self._rows.items():
             if name == prefix or name.startswith(f"{prefix}."):
                 for entry in entries:
-                    yield _build_row(name, entry)
+                    yield self._options.fitted(_build_row(name, entry), name)
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield every row."""
+        """Yield every row, as the tables state it."""
+        for package in sorted(self._unread):
+            self._open(package)
         for name, entries in self._rows.items():
             for entry in entries:
                 yield _build_row(name, entry)
 
     def __contains__(self, name: str) -> bool:
         """Say whether *name* has a row in any release."""
-        return any(candidate in self._rows for candidate in self._candidates(name))
+        return self._found(name) is not None
 
     def rule(self, code: str) -> RuleDoc:
         """Return the page of a reason code.
@@ -204,6 +237,34 @@ class Tables:
     def versions(self) -> tuple[str, ...]:
         """Return the recorded releases of TRL, oldest first."""
         return self.releases("trl")
+
+    def config_keys(self, package: str, entry: str, version: str) -> frozenset[str]:
+        """Return every recorded option of an entry point in the recorded release nearest *version*.
+
+        Args:
+            package: verl | openrlhf.
+            entry: such as `main_ppo`, `sft_trainer`, `train_ppo_ray`.
+            version: release of the package.
+        """
+        self._open(package)
+        owner = owner_of(package, entry)
+        return self._surface.names(owner, version) if owner in self._surface else frozenset()
+
+    def default_in_file(self, name: str, label: str, version: str) -> str | None:
+        """Return the default of an option where another file of its entry point sets another one.
+
+        Args:
+            name: qualified, such as `verl.config.actor_rollout_ref.actor.strategy`.
+            label: the file, such as `ppo_megatron_trainer`.
+            version: release of the package.
+        """
+        self._open(name)
+        return self._options.variant(name, label, version)
+
+    def renamed_flags(self, cli: str) -> dict[str, str]:
+        """Return by flag of OpenRLHF's *cli* the name it has since 0.10.2, without dashes."""
+        self._open("openrlhf")
+        return self._options.renamed(owner_of("openrlhf", cli))
 
     def releases(self, package: str) -> tuple[str, ...]:
         """Return the recorded releases of a package, oldest first."""
@@ -264,7 +325,7 @@ class Tables:
         raise AssertionError(f"{name} has a gap at {version}: the schema forbids it")
 
     def facts(self, version: str, transformers: str | None = None) -> dict[str, Fact]:
-        """Return every fact by name, for TRL *version*.
+        """Return every fact of TRL and transformers by name, for TRL *version*.
 
         Args:
             version: release of TRL.
@@ -275,6 +336,7 @@ class Tables:
         return {
             name: self.fact(name, version if package == "trl" else other)
             for name, package in self._index["fact_packages"].items()
+            if package in {"trl", "transformers"}
         }
 
     @cached_property
@@ -321,13 +383,17 @@ class Tables:
         canonical = self.canonical(name)
         yield name
         yield canonical
+        yield from self._options.other_names(name)
         head = canonical.rpartition(".")[0]
         while head:
             yield f"{head}.*"
+            yield f"{head}.**"
             head = head.rpartition(".")[0]
 
-    def _pick(self, name: str, version: str | None) -> Row | None:
-        rows = [_build_row(name, entry) for entry in self._rows[name]]
+    def _pick(self, found: str, name: str, version: str | None) -> Row | None:
+        rows = [_build_row(found, entry) for entry in self._rows[found]]
+        if self._options.split(name) is not None:
+            rows = [self._options.fitted(row, name) for row in rows]
         if version is None:
             return max(rows, key=lambda row: version_key(row.since) if row.since else (0,))
         return next((row for row in rows if row.exists_in(version)), None)

@@ -8,6 +8,9 @@ A record of TRL holds every public class, of the stable and of the experimental 
 classes behind the command line. `fields` are those the class itself declares (with those of a base
 like `_BaseConfig`), `init` are the constructor's arguments, `forwards` says that it hands unknown
 keywords to its base, and `bases` names the public classes that the rest comes from.
+
+A record of verl holds, in the place of classes, the configurations of its entry points; see
+`tables.record_verl`.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any
 
 from mint_migrate.resources import checkout_dir
 from mint_migrate.tables.classes import Classes
+from mint_migrate.tables.record_verl import record_configs
 from mint_migrate.tables.outputs import write_atomic
 
 CLASSES = {
@@ -43,20 +47,32 @@ def record_wheel(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file name is not a wheel's, or the package is not one that is recorded.
     """
-    known = ("trl", *CLASSES)
+    known = ("trl", *CLASSES, "verl")
     match = _WHEEL_NAME.match(path.name)
     if match is None or match["package"] not in known:
         raise ValueError(f"{path.name}: expected a wheel of one of {', '.join(known)}")
     package, version = match["package"], match["version"]
     with zipfile.ZipFile(path) as wheel:
+        if package == "verl":
+            return _record(package, version, record_configs(wheel))
         trees = dict(_parse_modules(wheel, package))
         metadata = _requirements(wheel)
-    record: dict[str, Any] = {"package": package, "version": version, "requires": metadata}
     classes = Classes(package, trees)
     if package != "trl":
-        return record | {"classes": classes.recorded(CLASSES[package])}
+        return _record(package, version, classes.recorded(CLASSES[package]), metadata)
     names = sorted(_public_names(trees))
-    return record | {"classes": classes.public(names), "names": names}
+    return _record(package, version, classes.public(names), metadata) | {"names": names}
+
+
+def _record(
+    package: str, version: str, classes: dict[str, Any], requires: dict[str, str] | None = None
+) -> dict[str, Any]:
+    return {
+        "package": package,
+        "version": version,
+        "requires": requires or {},
+        "classes": classes,
+    }
 
 
 def _parse_modules(wheel: zipfile.ZipFile, package: str) -> Iterator[tuple[str, ast.Module]]:

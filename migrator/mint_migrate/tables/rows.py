@@ -36,8 +36,13 @@ class Row:
     """Link pinned to a commit."""
 
     def default_in(self, version: str) -> str | None:
-        """Return the default (a Python literal) in *version*, or None where it has none."""
+        """Return the default (a Python literal) in *version*, or None where it has none.
+
+        None too where *version* no longer has the name.
+        """
         found = None
+        if self.until is not None and version_key(self.until) <= version_key(version):
+            return None
         for release, literal in self.defaults:
             if version_key(release) <= version_key(version):
                 found = literal

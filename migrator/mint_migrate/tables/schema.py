@@ -158,7 +158,7 @@ class FactEntry(Strict):
     """A fact and its values, first range first."""
 
     fact: Line
-    package: Literal["trl", "transformers"]
+    package: Literal["trl", "transformers", "verl", "openrlhf"]
     """Whose releases the ranges are."""
     meaning: Line
     ranges: list[RangeEntry]

@@ -16,11 +16,17 @@ class Surface:
     def __init__(self, index: dict[str, Any]) -> None:
         """Take the parsed index."""
         self._versions: dict[str, list[str]] = index["versions"]
-        self._names: dict[str, dict[str, list[int]]] = index["surface"]
-        self._bases: dict[str, dict[str, list[int]]] = index["bases"]
-        self._closed: dict[str, list[int]] = index["closed"]
+        self._names: dict[str, dict[str, list[int]]] = dict(index["surface"])
+        self._bases: dict[str, dict[str, list[int]]] = dict(index["bases"])
+        self._closed: dict[str, list[int]] = dict(index["closed"])
         self._nearest: dict[tuple[str, str], str] = {}
         self._taken: dict[tuple[str, int], frozenset[str]] = {}
+
+    def add(self, part: dict[str, Any]) -> None:
+        """Add the surface of a package that stands in an index of its own."""
+        self._names |= part["surface"]
+        self._bases |= part["bases"]
+        self._closed |= part["closed"]
 
     def releases(self, package: str) -> tuple[str, ...]:
         """Return the recorded releases of a package, oldest first."""
@@ -64,6 +70,16 @@ class Surface:
         package = owner.partition(".")[0]
         bases = [base for base in self.bases(owner, version) if base.startswith(f"{package}.")]
         return own.union(*(self.names(base, version) for base in bases))
+
+    def span(self, owner: str, name: str) -> tuple[str | None, str | None]:
+        """Return the first release that has the argument, and the first behind the last one.
+
+        None stands for the first recorded release, and for what the newest one has.
+        """
+        releases = self.releases(owner.partition(".")[0])
+        ranges = self._names[owner][name]
+        first, end = ranges[0], ranges[-1]
+        return releases[first] if first else None, releases[end] if end < len(releases) else None
 
     def has_in(self, owner: str, version: str) -> bool:
         """Say whether the release has the class."""

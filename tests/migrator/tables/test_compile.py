@@ -26,8 +26,10 @@ def checkout(tmp_path, monkeypatch):
 
 def test_every_row_survives_the_index_unchanged():
     loaded = load_folder(MAPPINGS)
-    index = json.loads(compiler.dump_index(compiler.build_index(loaded, MAPPINGS / "_upstream")))
-    tables = Tables(index)
+    upstream = MAPPINGS / "_upstream"
+    index = json.loads(compiler.dump_index(compiler.build_index(loaded, upstream)))
+    parts = compiler.build_parts(loaded, upstream)
+    tables = Tables(index, lambda name: json.loads(compiler.dump_index(parts[name])))
     assert sorted(tables, key=lambda row: (row.id, row.since or "")) == sorted(
         loaded.rows, key=lambda row: (row.id, row.since or "")
     )
