@@ -57,7 +57,7 @@ def leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _compose(name: str, files: Files, choices: dict[str, str]) -> dict[str, Any]:
-    body = yaml.load(files(name), Loader=OmegaLoader) or {}  # noqa: S506 - a SafeLoader
+    body = yaml.load(files(name), Loader=OmegaLoader) or {}
     entries = body.pop("defaults", ["_self_"])
     if "_self_" not in entries:
         entries = [*entries, "_self_"]

@@ -26,8 +26,8 @@ from typing import Any
 
 from mint_migrate.resources import checkout_dir
 from mint_migrate.tables.classes import Classes
-from mint_migrate.tables.record_verl import record_configs
 from mint_migrate.tables.outputs import write_atomic
+from mint_migrate.tables.record_verl import record_configs
 
 CLASSES = {
     "transformers": ("TrainingArguments",),
