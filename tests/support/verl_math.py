@@ -130,7 +130,7 @@ def samples_of(space: dict[str, Any], batch: Arrays) -> list[Any]:
             setattr(sample, name, values)
         sample.score = float(batch["rewards"][row].sum())
         sample.baseline = float(batch["baselines"][row])
-        sample.details = {name: float(batch[name][row]) for name in COMPONENTS}
+        sample.extra = {name: float(batch[name][row]) for name in COMPONENTS}
         samples.append(sample)
     return samples
 

@@ -56,7 +56,8 @@ class PolicyLoss:
 
     kind: str
     """`policy_loss.loss_mode`: vanilla, gspo, sapo, gpg, clip_cov, kl_cov, geo_mean, cispo, dro,
-    dppo_tv, dppo_kl; or corrected, REINFORCE with truncated importance weights.
+    dppo_tv, dppo_kl; linear: what is left of vanilla and gspo where the ratio is 1; corrected:
+    REINFORCE with limited importance weights.
     """
     builtin: str = ""
     """Loss of the server that equals it; empty where the script computes it."""
@@ -71,6 +72,8 @@ class PolicyLoss:
     """Expressions of what only this loss reads, by the name of the option."""
     aggregation: str = "token-mean"
     """`loss_agg_mode`"""
+    averages_responses: bool = False
+    """The loss is a mean over responses; the aggregation is that of the divergence."""
     horizon: str = ""
     """Expression that `seq-mean-token-sum-norm` divides by."""
     divergence: Divergence | None = None
@@ -78,7 +81,9 @@ class PolicyLoss:
     @property
     def needs_shares(self) -> bool:
         """Say whether the aggregation counts at all."""
-        return self.kind not in {"sapo", "geo_mean"} or self.divergence is not None
+        if self.divergence is not None:
+            return True
+        return self.kind != "geo_mean" and not self.averages_responses
 
     @property
     def thresholds(self) -> dict[str, str]:
@@ -97,10 +102,12 @@ class GroupFilter:
 
     metric: str
     """Expression of what is compared, of `sample`."""
-    names: str
+    name: str
     """Name of the metric in the original."""
-    max_batches: str
+    max_batches: str = ""
     """Expression: after so many batches of prompts it is an error; not positive: never."""
+    batch_size: str = "config.train_batch_size"
+    """Expression of the prompts that are sampled at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mint_migrate.model.launched_script import LaunchedScript
+from mint_migrate.model.verl_math import (
+    Advantages,
+    Divergence,
+    GroupFilter,
+    Overlong,
+    PolicyLoss,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +100,22 @@ class VerlScript(LaunchedScript):
     """(name, expression) of the sampling parameters."""
     reward: RewardScript
     updates: UpdatesScript
-    estimator: str
-    norm_by_std: bool = True
-    overlong: bool = False
-    """Long responses lose part of their score."""
-    reference: bool = False
-    """The log-probabilities of a frozen reference are needed."""
+    advantages: Advantages
+    loss: PolicyLoss
+    reward_divergence: Divergence | None = None
+    """What the rewards lose."""
+    group_filter: GroupFilter | None = None
+    overlong: Overlong | None = None
     validation: ValidationScript | None = None
     limit_steps: bool = False
     """`total_training_steps` is given."""
+
+    @property
+    def reference(self) -> bool:
+        """Say whether the log-probabilities of a frozen reference are needed."""
+        return bool(self.reward_divergence or self.loss.divergence)
+
+    @property
+    def needs_baseline(self) -> bool:
+        """Say whether each prompt has a further response, the likeliest one."""
+        return self.advantages.estimator == "remax"

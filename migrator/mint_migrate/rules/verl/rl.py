@@ -5,10 +5,14 @@ from __future__ import annotations
 from mint_migrate.fronts.processes import Read
 from mint_migrate.model.verl_script import UpdatesScript, VerlScript
 from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.rules.verl.advantages import plan_advantages
 from mint_migrate.rules.verl.data import plan_rows
+from mint_migrate.rules.verl.divergence import plan_reward_divergence
+from mint_migrate.rules.verl.dynamic import plan_group_filter, plan_overlong
 from mint_migrate.rules.verl.model import RL_MODEL, plan_model
 from mint_migrate.rules.verl.names import NAMES
 from mint_migrate.rules.verl.optimizer import plan_optimizer
+from mint_migrate.rules.verl.policy_loss import plan_policy_loss
 from mint_migrate.rules.verl.reward import plan_reward
 from mint_migrate.rules.verl.sampling import plan_sampling
 from mint_migrate.rules.verl.saving import plan_saving, plan_tracker
@@ -38,7 +42,11 @@ def plan_rl(settings: Settings, read: Read) -> VerlScript:
         sampling=sampling,
         reward=reward,
         updates=updates,
-        estimator="grpo",
+        advantages=plan_advantages(settings),
+        reward_divergence=plan_reward_divergence(settings),
+        loss=plan_policy_loss(settings, reused=updates.mini_batches or updates.epochs),
+        group_filter=plan_group_filter(settings),
+        overlong=plan_overlong(settings),
         validation=validation,
         saves=saves,
         resumes=resumes,

@@ -1,0 +1,116 @@
+"""Rules: prompts that are left out because all their responses are equal; long responses.
+
+Source: verl `recipe/dapo/dapo_ray_trainer.py` and `workers/reward_manager/dapo.py` (to 0.8),
+`trainer/ppo/v1/replay_buffer.py` and `experimental/reward_loop/reward_manager/dapo.py` (0.9.1).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mint_migrate.model.verl_math import GroupFilter, Overlong
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.tables.versions import version_key
+
+FILTER: Final = "algorithm.filter_groups"
+TOTALS: Final = frozenset({"reward", "score", "seq_reward", "seq_final_reward"})
+"""Metrics that are the score."""
+MANAGERS: Final = (
+    "reward.reward_manager.name",
+    "reward_manager.name",
+    "reward_model.reward_manager",
+)
+OVERLONG: Final = (
+    "reward.reward_kwargs.overlong_buffer_cfg",
+    "reward_model.reward_kwargs.overlong_buffer_cfg",
+    "reward_model.overlong_buffer",
+)
+
+
+def plan_group_filter(settings: Settings) -> GroupFilter | None:
+    """Decide which prompts are replaced.
+
+    Raises:
+        Blocked: it is not said by what responses are compared.
+    """
+    names = ("enable", "metric", "max_num_gen_batches", "max_inflight_gen_batches")
+    reads = settings.owner.entry == "main_dapo" or _is_new(settings)
+    if not reads or not settings.known(f"{FILTER}.enable"):
+        note = "no prompt is left out" if reads else "only `main_dapo` of this release reads it"
+        for name in names:
+            settings.exact(f"{FILTER}.{name}", "nothing", note)
+        settings.exact("data.gen_batch_size", "nothing", note)
+        return None
+    metric = settings.known(f"{FILTER}.metric")
+    if metric is None:
+        raise Blocked("MM349", f"`{FILTER}.enable` needs `{FILTER}.metric`")
+    for name in ("enable", "metric"):
+        settings.exact(f"{FILTER}.{name}", "fill_rollout")
+    settings.drop(f"{FILTER}.max_inflight_gen_batches", "MM346", "batches are sampled in turn")
+    if _is_new(settings):
+        settings.exact(f"{FILTER}.max_num_gen_batches", "nothing", "this release ignores it")
+        settings.differ(
+            f"{FILTER}.enable",
+            "MM346",
+            "prompts that are left out are replaced by the next batch of prompts; the original "
+            "replaces each as soon as it is known",
+            "fill_rollout",
+        )
+    return GroupFilter(
+        metric=_metric(str(metric)),
+        name=str(metric),
+        max_batches="" if _is_new(settings) else _max_batches(settings),
+        batch_size=_batch_size(settings),
+    )
+
+
+def _is_new(settings: Settings) -> bool:
+    return version_key(settings.version) >= version_key("0.9")
+
+
+def _metric(name: str) -> str:
+    """Return what is compared of a `sample`."""
+    return "sample.score" if name in TOTALS else f'sample.extra.get("{name}", sample.score)'
+
+
+def _max_batches(settings: Settings) -> str:
+    key = f"{FILTER}.max_num_gen_batches"
+    if not settings.value(key).data:
+        settings.exact(key, "nothing", "as many as it takes")
+        return ""
+    return settings.use(key, kind="int")
+
+
+def _batch_size(settings: Settings) -> str:
+    key = "data.gen_batch_size"
+    size = settings.value(key)
+    if size.data is None:
+        return "config.train_batch_size"
+    return settings.use(key, kind="int", comment="prompts that are sampled at once")
+
+
+def plan_overlong(settings: Settings) -> Overlong | None:
+    """Decide what long responses lose: only the manager `dapo` takes it from them."""
+    manager = settings.value(settings.first(*MANAGERS)).data
+    prefix = next(
+        (name for name in OVERLONG if settings.value(f"{name}.enable").data is not None),
+        OVERLONG[0],
+    )
+    names = ("enable", "len", "penalty_factor", "log")
+    if manager != "dapo" or not settings.known(f"{prefix}.enable"):
+        note = "no overlong buffer is used" if manager == "dapo" else "only `dapo` reads it"
+        for name in names:
+            settings.exact(f"{prefix}.{name}", "nothing", note)
+        return None
+    settings.exact(f"{prefix}.enable", "overlong_penalty")
+    settings.drop(f"{prefix}.log", "MM346", "the penalty is part of the recorded reward")
+    longest = "config.max_response_length"
+    limit = prefix.rpartition(".")[0] + ".max_resp_len"
+    if settings.value(limit).data is not None:
+        longest = settings.use(limit, "max_resp_len", kind="int")
+    return Overlong(
+        longest=longest,
+        buffer=settings.use(f"{prefix}.len", "overlong_buffer_len", kind="int"),
+        factor=settings.use(f"{prefix}.penalty_factor", "overlong_penalty_factor", kind="float"),
+    )
