@@ -84,9 +84,11 @@ def test_rows_last_for_the_steps_and_show_the_end_of_an_epoch(settings, at_least
     assert at_least <= plan_rows(f"SFTConfig({settings})", 20).num_rows < below
 
 
-def test_rows_end_on_an_incomplete_batch():
-    source = "SFTConfig(per_device_train_batch_size=4, gradient_accumulation_steps=4)"
-    assert plan_rows(source, 20).num_rows % 16 != 0
+@pytest.mark.parametrize("num_steps", [2, 10, 20, 1000])
+@pytest.mark.parametrize("batch", [2, 4])
+def test_rows_end_on_an_incomplete_batch(batch, num_steps):
+    source = f"SFTConfig(per_device_train_batch_size={batch}, gradient_accumulation_steps=4)"
+    assert plan_rows(source, num_steps).num_rows % (4 * batch) != 0
 
 
 def test_missing_data_file_is_written_and_an_existing_one_is_kept(tmp_path):

@@ -75,9 +75,12 @@ def plan_rows(source: str, num_steps: int) -> RowPlan:
     epochs = number("num_train_epochs", 3.0)
     share = 0.6 if epochs > 1 or has_limit else 1.0
     num_rows = math.ceil(num_steps * share) * batch - batch // 2 + 1
+    # Whole batches, so that the bounds leave the incomplete batch what it is.
+    num_rows += max(0, math.ceil((MIN_ROWS - num_rows) / batch)) * batch
+    num_rows -= max(0, math.ceil((num_rows - MAX_ROWS) / batch)) * batch
     limit = max(number("max_length", 0), number("max_seq_length", 0)) or MAX_LONG_ROW
     return RowPlan(
-        num_rows=int(min(MAX_ROWS, max(MIN_ROWS, num_rows))),
+        num_rows=int(max(MIN_ROWS, num_rows)),
         # A word with its space is between two and four tokens of the stand-in vocabulary.
         long_row_words=int(limit) // 2 if limit <= MAX_LONG_ROW else 0,
     )

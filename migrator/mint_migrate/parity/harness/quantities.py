@@ -3,6 +3,8 @@
 Everything goes by the name under which TRL logs it, so that a converted script that writes a name
 of TRL's claims to mean what TRL means. A number that a trainer keeps for every micro-batch becomes
 the mean over the rows of the step, and the divergence of sampled tokens the mean over those tokens.
+So it does in the step of an epoch's last, incomplete batch, where CPO and ORPO log less: a plain
+mean of the micro-batches, each cut to as many rows as the last one has.
 """
 
 from __future__ import annotations

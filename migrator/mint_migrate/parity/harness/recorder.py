@@ -134,9 +134,18 @@ def _watch(trainer: Any, recorder: Recorder) -> None:
             return scored
 
         trainer._generate_and_score_completions = recorded_score
+    def gathered(data: Any, *_: Any, **__: Any) -> Any:
+        """Return all rows of the one process; accelerate cuts those of an incomplete step.
+
+        It reads the micro-batches of a step ahead, and then takes every one for the last of the
+        epoch and cuts it to that one's rows.
+        """
+        return data
+
     trainer.training_step = recorded_step
     trainer._prepare_inputs = recorded_inputs
     trainer.accelerator.clip_grad_norm_ = recorded_clip
+    trainer.accelerator.gather_for_metrics = gathered
 
 
 def _callback(trainer: Any, recorder: Recorder, generations: Generations) -> Any:
