@@ -12,7 +12,7 @@ from mint_migrate.fronts.hydra import read_overrides
 from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.shell import Command, ShellScript
-from mint_migrate.fronts.words import Word
+from mint_migrate.fronts.words import PartKind, Word
 
 _OWN_SCRIPT = re.compile(r"(?:^|/)(?:trl|examples)/scripts/(?P<name>\w+)\.py$")
 _OWN_MODULE = re.compile(r"trl\.(?:experimental\.)?scripts\.(?P<name>\w+)$|trl$")
@@ -49,6 +49,16 @@ class Launch:
     end: int
     line: int
     """Offset where the command's line starts."""
+
+    @property
+    def hands_arguments_on(self) -> bool:
+        """Say whether the command is given the arguments of the script itself."""
+        return any(map(is_arguments, self.strays))
+
+
+def is_arguments(word: Word) -> bool:
+    """Say whether a word stands for the arguments of the script itself."""
+    return any(part.kind is PartKind.ARRAY and part.text in {"@", "*"} for part in word.parts)
 
 
 def find_launches(shell: ShellScript, places: Places) -> list[Launch]:

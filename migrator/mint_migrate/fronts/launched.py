@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from mint_migrate.check import check_text
-from mint_migrate.fronts.commands import Launch
+from mint_migrate.fronts.commands import Launch, is_arguments
 from mint_migrate.fronts.given import Given
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.processes import Launcher, Read
@@ -146,13 +146,24 @@ def _settings(work: _Work, version: str, launcher: Launcher) -> Settings:
 def _strays(work: _Work) -> Iterator[Decision]:
     """Yield one decision for each word that belongs to no option."""
     for word in work.launch.strays:
+        found = Found(
+            kind=Kind.FLAG,
+            name=f"{work.launch.framework}.{word.source}",
+            span=work.places.span(word.start, word.end),
+            source_text=word.source,
+        )
+        if is_arguments(word):
+            yield Decision(
+                found=found,
+                fidelity=Fidelity.APPROXIMATE,
+                code="MM380",
+                target="parse_config",
+                note="what the launcher is given goes to the result, which takes `--name value` "
+                "for the fields of its `Config`",
+            )
+            continue
         yield Decision(
-            found=Found(
-                kind=Kind.FLAG,
-                name=f"{work.launch.framework}.{word.source}",
-                span=work.places.span(word.start, word.end),
-                source_text=word.source,
-            ),
+            found=found,
             fidelity=Fidelity.MANUAL,
             code="MM123",
             note=f"`{word.source}` stands for options that the text does not show; write them out",

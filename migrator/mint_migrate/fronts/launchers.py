@@ -168,7 +168,7 @@ def _training(work: _Work, launch: Launch, own: Sequence[Launch]) -> Failed | No
     else:
         infix = _infix(launch, own)
         work.scripts.append((infix, result.outcome.text))
-        work.edits.append((launch.start, launch.end, _call(work, infix, result)))
+        work.edits.append((launch.start, launch.end, _call(work, infix, result, launch)))
     return None
 
 
@@ -194,15 +194,17 @@ def _infix(launch: Launch, own: Sequence[Launch]) -> str:
     return f"_{launch.method}{number}_mint"
 
 
-def _call(work: _Work, infix: str, result: CommandResult | LaunchResult) -> str:
+def _call(work: _Work, infix: str, result: CommandResult | LaunchResult, launch: Launch) -> str:
     """Return the command that starts a converted script, with what it needs to be told."""
     stem = work.source.path.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
     passed = [f"{name}={source}" for name, source in result.environment.sources.items()]
     lead = f"env {' '.join(passed)} " if passed else ""
+    # TRL's options have no counterpart on the result's command line.
+    handed = ' "$@"' if launch.framework != "trl" and launch.hands_arguments_on else ""
     if "#SBATCH" in work.source.text:
         # A job runs a copy of the script from elsewhere, in the folder it was submitted from.
-        return f"{lead}python {stem}{infix}.py"
-    return f'{lead}python "$(dirname "$0")/{stem}{infix}.py"'
+        return f"{lead}python {stem}{infix}.py{handed}"
+    return f'{lead}python "$(dirname "$0")/{stem}{infix}.py"{handed}'
 
 
 def _user_script(work: _Work, launch: Launch) -> None:

@@ -1,4 +1,4 @@
-"""Composes configurations of Hydra from the YAML files of a wheel: defaults lists, packages, groups.
+"""Composes configurations of Hydra from the YAML files of a wheel: defaults, packages, groups.
 
 Enough of hydra 1.3 for verl's trainers: `name`, `group: name`, `group@package: name`, `../group`,
 `_self_` (at the end where it is not written), and `${group}` for a choice made further up.

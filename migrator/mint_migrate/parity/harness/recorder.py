@@ -134,6 +134,7 @@ def _watch(trainer: Any, recorder: Recorder) -> None:
             return scored
 
         trainer._generate_and_score_completions = recorded_score
+
     def gathered(data: Any, *_: Any, **__: Any) -> Any:
         """Return all rows of the one process; accelerate cuts those of an incomplete step.
 

@@ -43,13 +43,13 @@ def plan_correction(settings: Settings, *, reused: bool) -> Correction:
     if settings.known(f"{PREFIX}.bypass_mode"):
         found = _plan_bypass(settings, reused=reused)
     for key in list(settings.given):
-        if key == PREFIX or key.startswith((f"{PREFIX}.", *OLD)):
-            if not _is_read(settings, key):
-                settings.drop(
-                    key,
-                    "MM343",
-                    "sampler and trainer of MinT have the same weights: nothing to correct",
-                )
+        is_of_it = key == PREFIX or key.startswith((f"{PREFIX}.", *OLD))
+        if is_of_it and not _is_read(settings, key):
+            settings.drop(
+                key,
+                "MM343",
+                "sampler and trainer of MinT have the same weights: nothing to correct",
+            )
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mint_migrate.fronts.processes import Read
 from mint_migrate.model.verl_script import UpdatesScript, VerlScript
+from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.verl.advantages import plan_advantages
 from mint_migrate.rules.verl.data import plan_rows
@@ -26,6 +27,11 @@ def plan_rl(settings: Settings, read: Read) -> VerlScript:
         Blocked: the training cannot be expressed on MinT.
     """
     plan_model(settings, RL_MODEL)
+    suggest_serving(
+        settings,
+        model=RL_MODEL.path,
+        counts=("trainer.nnodes", "trainer.n_gpus_per_node"),
+    )
     rows = plan_rows(settings)
     sampling = plan_sampling(settings)
     reward = plan_reward(settings, read)

@@ -10,6 +10,7 @@ from mint_migrate.fronts.processes import Read
 from mint_migrate.model.script import Schedule
 from mint_migrate.model.verl_sft_script import VerlSftScript
 from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
 from mint_migrate.rules.verl.model import ModelKeys, plan_model
 from mint_migrate.rules.verl.names import NAMES
@@ -32,7 +33,11 @@ def plan_sft(settings: Settings, read: Read) -> VerlSftScript:
         Blocked: a loader of the user's own, or a schedule without a formula.
     """
     is_engine = settings.owner.entry == "sft_trainer"
-    plan_model(settings, MODEL if not is_engine else _engine_model(settings))
+    model = _engine_model(settings) if is_engine else MODEL
+    plan_model(settings, model)
+    suggest_serving(
+        settings, model=model.path, counts=("trainer.nnodes", "trainer.n_gpus_per_node")
+    )
     for key in ("data.custom_cls.path",):
         if settings.value(key).data is not None:
             raise Blocked("MM315", f"`{key}` loads data with a class of your own; write its rows")
