@@ -11,7 +11,8 @@ from mint_migrate.fronts.given import Given, read_flags
 from mint_migrate.fronts.hydra import read_overrides
 from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.shell import Command, ShellScript
+from mint_migrate.fronts.shell import ShellScript
+from mint_migrate.fronts.syntax import Command
 from mint_migrate.fronts.words import PartKind, Word
 
 _OWN_SCRIPT = re.compile(r"(?:^|/)(?:trl|examples)/scripts/(?P<name>\w+)\.py$")
@@ -80,7 +81,7 @@ def hidden_commands(shell: ShellScript) -> list[Word]:
 
 def _launch(shell: ShellScript, command: Command, places: Places) -> Launch | None:
     for start in _starts(command.words):
-        words = shell.filled_in(command.words[start:])
+        words = shell.filled_in(command.words[start:], command)
         reader = _CommandReader(words)
         if words:
             reader.read()

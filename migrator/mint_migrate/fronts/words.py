@@ -1,14 +1,18 @@
 """The words of a shell script and what is known of their values. Nothing is executed.
 
-A word is a list of parts: text, variables, and what only a shell can say (command substitutions,
-arithmetic, other expansions), which is kept as it is written.
+A word is a list of parts: text, variables, and other expansions (substituted commands, arithmetic,
+operations on variables), which are kept as they are written. Every part knows where it stands.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
+
+from mint_migrate.fronts.brackets import end_of_ansi, end_of_double, end_of_expansion, end_of_single
 
 
 class PartKind(StrEnum):
@@ -21,6 +25,14 @@ class PartKind(StrEnum):
     OPAQUE = "opaque"
 
 
+class Place(NamedTuple):
+    """Where something stands, in offsets of the script, and where the word around it starts."""
+
+    word: int
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A piece of a word: its text, the name of a variable, or the source of something opaque."""
@@ -28,7 +40,20 @@ class Part:
     kind: PartKind
     text: str
     default: str | None = None
-    """What stands for a variable that is not set."""
+    """What stands for a variable that is not set, where that is text."""
+    fallback: tuple[Part, ...] = ()
+    """The same where it is not text alone."""
+    operator: str = ""
+    """What stands between the variable and that: `:-`, `-`, `:=` or `=`."""
+    is_quoted: bool = False
+    is_inherited: bool = False
+    """The environment of a started program has the variable, with this value."""
+    serial: int = field(default=0, compare=False)
+    """Which of the values that the variable takes this is; 0 for the one before the script."""
+    splits: bool = field(default=False, compare=False)
+    """It comes out of an unquoted expansion, so blanks in it separate words."""
+    places: tuple[Place, ...] = field(default=(), compare=False)
+    """Where it stands, then the expansion that put it there, and so on outwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +65,8 @@ class Word:
     source: str
     parts: tuple[Part, ...]
     is_quoted: bool = False
+    site: tuple[int, int] | None = field(default=None, compare=False)
+    """Where the command has the expansion that this word comes from, if it stands elsewhere."""
 
     @property
     def text(self) -> str | None:
@@ -51,176 +78,234 @@ class Word:
     @property
     def lead(self) -> str:
         """Return the known text it starts with."""
-        first = self.parts[0] if self.parts else None
-        return first.text if first is not None and first.kind is PartKind.TEXT else ""
+        texts: list[str] = []
+        for part in self.parts:
+            if part.kind is not PartKind.TEXT:
+                break
+            texts.append(part.text)
+        return "".join(texts)
+
+    @property
+    def site_end(self) -> int:
+        """Return the offset behind the word, in the command that it belongs to."""
+        return self.end if self.site is None else self.site[1]
 
     def after(self, num_chars: int) -> Word:
         """Return the word without its first characters, which are known text."""
-        first, *rest = self.parts
-        head = replace(first, text=first.text[num_chars:])
-        parts = (head, *rest) if head.text or not rest else tuple(rest)
-        return replace(self, parts=parts)
+        parts = list(self.parts)
+        while len(parts) > 1 and num_chars >= len(parts[0].text):
+            num_chars -= len(parts.pop(0).text)
+        if num_chars:
+            parts[0] = replace(parts[0], text=parts[0].text[num_chars:])
+        return replace(self, parts=tuple(parts))
 
 
 _VARIABLE = re.compile(r"(?P<name>[A-Za-z_]\w*|\d)")
-_BRACED = re.compile(r"(?P<name>[A-Za-z_]\w*|\d+)(?::?[-=](?P<default>.*))?", re.DOTALL)
+_BRACED = re.compile(
+    r"(?P<name>[A-Za-z_]\w*|\d+)(?:(?P<operator>:?[-=])(?P<default>.*))?", re.DOTALL
+)
 _ELEMENTS = re.compile(r"(?P<name>[A-Za-z_]\w*)\[[@*]\]")
+_TILDE = re.compile(r"(?P<name>[A-Za-z_]\w*\+?=)?~(?=/|[\s;&|)]|$)")
 _ENDS = frozenset(" \t\n;&|<>()")
-_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"', "r": "\r"}
+_PLAIN = re.compile(r"[^\s;&|<>()\\'\"$`]+")
+_PLAIN_QUOTED = re.compile(r"[^\\\"$`]+")
+_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"', "r": "\r", "a": "\a", "e": "\x1b"}
 
 
 class WordReader:
     """Reads one word after the other from a text."""
 
-    def __init__(self, text: str) -> None:
-        """Take the script."""
+    def __init__(self, text: str, offsets: Sequence[int] | None = None) -> None:
+        """Take a script.
+
+        Args:
+            text: what is read.
+            offsets: where each character stands, and the end, if that is not the same text.
+        """
         self.text = text
         self.position = 0
+        self.offsets = offsets
         self._parts: list[Part] = []
         self._is_quoted = False
+        self._word = 0
+
+    def at(self, position: int) -> int:
+        """Return where a character of the text stands."""
+        if self.offsets is None:
+            return position
+        return self.offsets[min(position, len(self.offsets) - 1)]
 
     def word(self) -> Word:
         """Read the word that starts here."""
         start = self.position
-        self._parts, self._is_quoted = [], False
+        self._begin(start)
+        match = _TILDE.match(self.text, start)
+        if match is not None:
+            if match["name"]:
+                self._add(match["name"], start, match.end() - 1)
+            self._append(PartKind.VARIABLE, "HOME", match.end() - 1, match.end(), quoted=True)
+            self.position = match.end()
         while self.position < len(self.text) and self.text[self.position] not in _ENDS:
             self._piece()
-        parts = tuple(self._parts) or (Part(kind=PartKind.TEXT, text=""),)
+        return self._finished(start)
+
+    def body(self, *, is_quoted: bool = False) -> Word:
+        """Read all of the text as one word: blanks are a part of it, quotes too if they are."""
+        start = self.position
+        self._begin(start)
+        while self.position < len(self.text):
+            if is_quoted or self.text[self.position] in _ENDS:
+                self._inside_double(len(self.text), is_document=is_quoted)
+            else:
+                self._piece()
+        return self._finished(start)
+
+    def _begin(self, start: int) -> None:
+        self._parts, self._is_quoted = [], False
+        self._word = self.at(start)
+
+    def _finished(self, start: int) -> Word:
+        if not self._parts:
+            self._add("", start, start)
         return Word(
-            start=start,
-            end=self.position,
+            start=self.at(start),
+            end=self.at(self.position),
             source=self.text[start : self.position],
-            parts=parts,
+            parts=tuple(self._parts),
             is_quoted=self._is_quoted,
         )
 
     def _piece(self) -> None:
-        char = self.text[self.position]
+        position = self.position
+        char = self.text[position]
         if char == "\\":
-            following = self.text[self.position + 1 : self.position + 2]
+            following = self.text[position + 1 : position + 2]
             self.position += 2
             if following != "\n":
-                self._add(following)
+                self._add(following, position, self.position, quoted=True)
         elif char == "'":
-            self._single()
+            self._is_quoted = True
+            self.position = end_of_single(self.text, position)
+            is_closed = self.position > position + 1 and self.text[self.position - 1] == "'"
+            end = self.position - is_closed
+            self._add(self.text[position + 1 : end], position + 1, end, quoted=True)
         elif char == '"':
             self._double()
         elif char in "$`":
             self._expansion()
         else:
-            self._add(char)
-            self.position += 1
+            match = _PLAIN.match(self.text, position)
+            end = match.end() if match else position + 1
+            self.position = end
+            self._add(self.text[position:end], position, end)
 
-    def _add(self, text: str) -> None:
-        last = self._parts[-1] if self._parts else None
-        if last is not None and last.kind is PartKind.TEXT:
-            self._parts[-1] = replace(last, text=last.text + text)
-        else:
-            self._parts.append(Part(kind=PartKind.TEXT, text=text))
+    def _append(
+        self, kind: PartKind, text: str, start: int, end: int, *, quoted: bool, **more: object
+    ) -> None:
+        place = Place(self._word, self.at(start), self.at(end))
+        part = Part(kind=kind, text=text, is_quoted=quoted, places=(place,))
+        self._parts.append(replace(part, **more) if more else part)  # type: ignore[arg-type]
 
-    def _single(self) -> None:
-        self._is_quoted = True
-        end = self.text.find("'", self.position + 1)
-        end = len(self.text) if end < 0 else end
-        self._add(self.text[self.position + 1 : end])
-        self.position = min(end + 1, len(self.text))
+    def _add(self, text: str, start: int, end: int, *, quoted: bool = False) -> None:
+        self._append(PartKind.TEXT, text, start, end, quoted=quoted)
 
     def _double(self) -> None:
         self._is_quoted = True
-        self._add("")
+        start = self.position
         self.position += 1
-        while self.position < len(self.text) and self.text[self.position] != '"':
-            char = self.text[self.position]
-            following = self.text[self.position + 1 : self.position + 2]
-            if char == "\\" and following in set('$`"\\\n'):
-                self._add("" if following == "\n" else following)
-                self.position += 2
-            elif char in "$`":
-                self._expansion()
-            else:
-                self._add(char)
-                self.position += 1
-        self.position = min(self.position + 1, len(self.text))
-
-    def _expansion(self) -> None:
-        text, start = self.text, self.position
-        if text.startswith("$'", start):
-            self._ansi()
-        elif text.startswith("$(", start):
-            self._opaque(_closing(text, start + 1, "(", ")"))
-        elif text.startswith("${", start):
-            self._braced(_closing(text, start + 1, "{", "}"))
-        elif text[start] == "`":
-            end = text.find("`", start + 1)
-            self._opaque(len(text) if end < 0 else end + 1)
-        elif match := _VARIABLE.match(text, start + 1):
-            self._parts.append(Part(kind=PartKind.VARIABLE, text=match["name"]))
-            self.position = match.end()
-        elif text[start + 1 : start + 2] in {"@", "*"}:
-            self._parts.append(Part(kind=PartKind.ARRAY, text="@"))
-            self.position = start + 2
-        elif text[start + 1 : start + 2] in {"#", "?", "$", "!", "-"}:
-            self._opaque(start + 2)
-        else:
-            self._add("$")
-            self.position += 1
-
-    def _opaque(self, end: int) -> None:
-        source = self.text[self.position : end]
-        self._parts.append(Part(kind=PartKind.OPAQUE, text=source))
+        self._add("", self.position, self.position, quoted=True)
+        end = end_of_double(self.text, start)
+        is_closed = end > start + 1 and self.text[end - 1] == '"'
+        self._inside_double(end - is_closed)
         self.position = end
 
-    def _braced(self, end: int) -> None:
-        body = self.text[self.position + 2 : end - 1]
+    def _inside_double(self, end: int, *, is_document: bool = False) -> None:
+        """Read up to *end* what is as if inside double quotes."""
+        escaped = set('$`"\\\n') - ({'"'} if is_document else set())
+        while self.position < end:
+            position = self.position
+            char = self.text[position]
+            following = self.text[position + 1 : position + 2]
+            match = _PLAIN_QUOTED.match(self.text, position, end)
+            if char == "\\" and following in escaped and following:
+                self.position += 2
+                if following != "\n":
+                    self._add(following, position, self.position, quoted=True)
+            elif char in "$`":
+                self._expansion(quoted=True)
+            else:
+                self.position = match.end() if match else position + 1
+                self._add(self.text[position : self.position], position, self.position, quoted=True)
+
+    def _expansion(self, *, quoted: bool = False) -> None:
+        text, start = self.text, self.position
+        following = text[start + 1 : start + 2]
+        if following == "'" and not quoted:
+            self._ansi()
+        elif following == '"' and not quoted:
+            self.position += 1
+        elif text[start] == "`" or following in {"(", "["}:
+            self._opaque(end_of_expansion(text, start), quoted)
+        elif following == "{":
+            self._braced(end_of_expansion(text, start), quoted)
+        elif match := _VARIABLE.match(text, start + 1):
+            self.position = match.end()
+            self._append(PartKind.VARIABLE, match["name"], start, match.end(), quoted=quoted)
+        elif following in {"@", "*"}:
+            self.position = start + 2
+            self._append(PartKind.ARRAY, "@", start, start + 2, quoted=quoted)
+        elif following in {"#", "?", "$", "!", "-"}:
+            self._opaque(start + 2, quoted)
+        else:
+            self.position += 1
+            self._add("$", start, start + 1, quoted=quoted)
+
+    def _opaque(self, end: int, quoted: bool) -> None:
+        source = self.text[self.position : end]
+        self._append(PartKind.OPAQUE, source, self.position, end, quoted=quoted)
+        self.position = end
+
+    def _braced(self, end: int, quoted: bool) -> None:
+        start, body = self.position, self.text[self.position + 2 : end - 1]
         whole = _BRACED.fullmatch(body)
         array = _ELEMENTS.fullmatch(body)
         if array is not None or body in {"@", "*"}:
             name = array["name"] if array is not None else "@"
-            self._parts.append(Part(kind=PartKind.ARRAY, text=name))
+            self._append(PartKind.ARRAY, name, start, end, quoted=quoted)
             self.position = end
-        elif whole is not None and not set(whole["default"] or "") & set("$`"):
+        elif whole is not None:
+            self.position = end
             default = whole["default"]
-            if default is not None:
-                default = default.replace('"', "").replace("'", "")
-            part = Part(kind=PartKind.VARIABLE, text=whole["name"], default=default)
-            self._parts.append(part)
-            self.position = end
+            if default is None:
+                self._append(PartKind.VARIABLE, whole["name"], start, end, quoted=quoted)
+                return
+            offset = start + 2 + whole.start("default")
+            read = default_word(default, [self.at(offset + i) for i in range(len(default) + 1)])
+            self._append(
+                PartKind.VARIABLE,
+                whole["name"],
+                start,
+                end,
+                quoted=quoted,
+                operator=whole["operator"],
+                default=read.text,
+                fallback=() if read.text is not None else read.parts,
+            )
         else:
-            self._opaque(end)
+            self._opaque(end, quoted)
 
     def _ansi(self) -> None:
         self._is_quoted = True
-        self.position += 2
-        while self.position < len(self.text) and self.text[self.position] != "'":
-            char = self.text[self.position]
-            following = self.text[self.position + 1 : self.position + 2]
-            if char == "\\":
-                self._add(_ESCAPES.get(following, f"\\{following}"))
-                self.position += 2
-            else:
-                self._add(char)
-                self.position += 1
-        self.position = min(self.position + 1, len(self.text))
+        start, end = self.position + 2, end_of_ansi(self.text, self.position)
+        self.position = end
+        is_closed = end > start and self.text[end - 1] == "'"
+        body = self.text[start : end - is_closed]
+        text = re.sub(
+            r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), body, flags=re.DOTALL
+        )
+        self._add(text, start, start + len(body), quoted=True)
 
 
-def _closing(text: str, start: int, opening: str, closing: str) -> int:
-    """Return the offset behind the bracket that closes the one at *start*."""
-    depth = 0
-    quote = ""
-    position = start
-    while position < len(text):
-        char = text[position]
-        if char == "\\":
-            position += 1
-        elif quote:
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-        elif char == opening:
-            depth += 1
-        elif char == closing:
-            depth -= 1
-            if depth == 0:
-                return position + 1
-        position += 1
-    return len(text)
+def default_word(text: str, offsets: Sequence[int] | None = None) -> Word:
+    """Return the word behind an operator in `${...}`: blanks are a part of it."""
+    return WordReader(text, offsets).body()

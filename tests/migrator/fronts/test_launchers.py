@@ -168,8 +168,8 @@ def test_converted_shell_scripts_are_accepted_by_a_shell(case: dict[str, Any]) -
 
 def test_what_only_the_shell_knows_reaches_the_script(tmp_path: Path) -> None:
     """The converted launcher is run with a `python` that prints what it was given."""
-    text = "for lr in 1e-4; do\n  trl sft --learning_rate $lr"
-    text += f'{SFT.removeprefix("trl sft")} --output_dir "$1-$(echo now)"\ndone\n'
+    text = "for lr in $2; do\n  trl sft --learning_rate $lr"
+    text += f'{SFT.removeprefix("trl sft")} --output_dir "$1-$(printf now)"\ndone\n'
     result = command(tmp_path, text)
     shell = tmp_path / "train_mint.sh"
     shell.write_text(result.companions[0].text, encoding="utf-8")
@@ -178,7 +178,7 @@ def test_what_only_the_shell_knows_reaches_the_script(tmp_path: Path) -> None:
     program.write_text('#!/bin/sh\necho "$lr|$ARGUMENT_1|$VALUE_1|$1"\n', encoding="utf-8")
     program.chmod(0o755)
     ran = subprocess.run(
-        ["bash", str(shell), "first"],
+        ["bash", str(shell), "first", "1e-4"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,206 @@
+"""What the commands of a shell script do to its variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
+
+from mint_migrate.fronts.bindings import Binding, Scope, varying
+from mint_migrate.fronts.fields import merged
+from mint_migrate.fronts.resolve import Resolver
+from mint_migrate.fronts.setters import (
+    ARGUMENTS,
+    DIRECTORY,
+    NAMING,
+    defaulting_parts,
+    names_given,
+)
+from mint_migrate.fronts.syntax import Assignment, Command
+from mint_migrate.fronts.words import Part, PartKind, Place, Word
+
+_BLANKS = " \t\n"
+
+
+class Effects:
+    """Changes scopes as commands do, and collects what variables are given."""
+
+    def __init__(self, text: str) -> None:
+        """Take the whole script, from which words are quoted in reports."""
+        self.text = text
+        self.serials = count(1)
+        self.values: dict[str, dict[str, None]] = {}
+        """The texts that a variable is given, in order."""
+        self.unknown: set[str] = set()
+        """Variables that are given something that is not text."""
+
+    def assign(self, command: Command, scope: Scope) -> None:
+        """Assign what stands alone, or behind `export` and the like."""
+        program = command.words[0].text if command.words else ""
+        names = [item.name for item in command.assignments]
+        for item in command.assignments:
+            self._set(item, scope)
+        options = [word.text or "" for word in command.words[1:] if word.lead.startswith("-")]
+        for word in command.words[1:]:
+            name, equals, _ = word.lead.partition("=")
+            if not name.isidentifier():
+                continue
+            names.append(name)
+            if equals:
+                value = Resolver(scope, self.text).value_of(word).after(len(name) + 1)
+                self.put(name, (value,), scope)
+        if program == "export" or any("x" in option for option in options):
+            scope.exported |= frozenset(names)
+
+    def put(
+        self, name: str, words: tuple[Word, ...], scope: Scope, *, is_array: bool = False
+    ) -> None:
+        """Give a variable a value."""
+        if not is_array and not scope.is_dead:
+            self._note(name, words)
+        scope.put(name, Binding(serial=next(self.serials), words=words, is_array=is_array))
+
+    def vary(self, names: Iterable[str], scope: Scope) -> None:
+        """Give variables values that the text does not show."""
+        for name in names:
+            self.unknown.add(name)
+            scope.put(name, varying(next(self.serials), [scope.get(name)]))
+
+    def looped(self, name: str, words: Iterable[Word], *, is_known: bool) -> Binding:
+        """Return the variable of a loop: one of the words, as far as they are known."""
+        texts = [word.text for word in words]
+        known = dict.fromkeys(text for text in texts if text is not None)
+        self.values.setdefault(name, {}).update(known)
+        if not is_known or None in texts:
+            self.unknown.add(name)
+        return Binding(serial=next(self.serials), varies=True, candidates=tuple(known))
+
+    def set_defaults(self, command: Command, scope: Scope) -> None:
+        """Set what `${NAME:=text}` in the words of a command sets."""
+        for part in defaulting_parts(command):
+            value = merged(Resolver(scope, self.text).parts_of(_alone(part)))
+            if all(each.kind is PartKind.TEXT for each in value):
+                self.put(part.text, (replace(_alone(part), parts=value),), scope)
+            else:
+                scope.put(part.text, self._of_default(part, value))
+
+    def run(self, command: Command, words: tuple[Word, ...], scope: Scope) -> None:
+        """Do what a command of the shell itself does; other commands change no variable."""
+        program = words[0].text or ""
+        if program in {"exit", "return"} or (program == "exec" and len(words) > 1):
+            scope.is_dead = True
+        elif program in {"source", ".", "eval"}:
+            scope.is_open = True
+        elif program in DIRECTORY:
+            self.vary(("PWD",), scope)
+        elif program == "set":
+            self._set_options(words, scope)
+        elif program == "shift":
+            self._shift(words, scope)
+        elif program in NAMING:
+            self._set_named(program, command, scope)
+
+    def give_arguments(self, words: tuple[Word, ...], scope: Scope) -> None:
+        """Set `$@`, `$1` and so on."""
+        if any(part.kind is PartKind.ARRAY for word in words for part in word.parts):
+            self.vary(ARGUMENTS, scope)
+            return
+        scope.put("@", Binding(serial=next(self.serials), words=words, is_array=True))
+        for number in range(1, 10):
+            value = words[number - 1 : number]
+            scope.put(str(number), Binding(serial=next(self.serials), words=value))
+
+    def _of_default(self, part: Part, value: tuple[Part, ...]) -> Binding:
+        self.unknown.add(part.text)
+        word = replace(_alone(part), parts=value)
+        return Binding(serial=next(self.serials), words=(word,))
+
+    def _set(self, item: Assignment, scope: Scope) -> None:
+        resolver = Resolver(scope, self.text)
+        before = scope.get(item.name)
+        is_unknown = item.is_element or (
+            item.appends and (before is None or before.varies or before.is_array != item.is_array)
+        )
+        if is_unknown:
+            if not item.is_array and not item.is_element:
+                self._note(item.name, (resolver.value_of(item.values[0]),))
+            self.vary((item.name,), scope)
+        elif item.is_array:
+            values = tuple(map(resolver.value_of, resolver.words(item.values)))
+            earlier = before.words if item.appends and before is not None else ()
+            self.put(item.name, (*earlier, *values), scope, is_array=True)
+        else:
+            value = resolver.value_of(item.values[0])
+            if item.appends and before is not None and before.words:
+                value = replace(value, parts=merged([*before.words[0].parts, *value.parts]))
+            self.put(item.name, (value,), scope)
+
+    def _note(self, name: str, words: tuple[Word, ...]) -> None:
+        text = words[0].text if words else ""
+        if text is None:
+            self.unknown.add(name)
+        else:
+            self.values.setdefault(name, {})[text] = None
+
+    def _set_options(self, words: tuple[Word, ...], scope: Scope) -> None:
+        texts = [word.text or "" for word in words[1:]]
+        if "-a" in texts or "allexport" in texts:
+            scope.exports_all = True
+        if "+a" in texts:
+            scope.exports_all = False
+        if "--" in texts:
+            self.give_arguments(words[texts.index("--") + 2 :], scope)
+
+    def _shift(self, words: tuple[Word, ...], scope: Scope) -> None:
+        arguments = scope.get("@")
+        number = words[1].text if len(words) > 1 else "1"
+        if arguments is None or arguments.varies or not (number or "").isdigit():
+            self.vary(ARGUMENTS, scope)
+        else:
+            self.give_arguments(arguments.words[int(number or 1) :], scope)
+
+    def _set_named(self, program: str, command: Command, scope: Scope) -> None:
+        names = tuple(names_given(command))
+        if program == "unset":
+            for name in names:
+                scope.put(name, Binding(serial=next(self.serials)))
+        elif program == "read":
+            self._read(command, names, scope)
+        else:
+            self.vary(names, scope)
+
+    def _read(self, command: Command, names: tuple[str, ...], scope: Scope) -> None:
+        """Set a variable to a here-document; any other `read` sets what nobody knows."""
+        bodies = [item.body for item in command.redirections if item.body is not None]
+        options = [word.text or "" for word in command.words[1:]]
+        takes_all = any(option.startswith("-") and option.endswith("d") for option in options)
+        if len(names) == 1 and len(bodies) == 1 and takes_all:
+            value = Resolver(scope, self.text).value_of(bodies[0])
+            self.put(names[0], (_stripped(value),), scope)
+        else:
+            self.vary(names, scope)
+
+
+def _alone(part: Part) -> Word:
+    place = part.places[0]
+    return Word(start=place.start, end=place.end, source="", parts=(part,))
+
+
+def _stripped(word: Word) -> Word:
+    """Return a value without blanks at its ends, as `read` leaves them out."""
+    parts = list(word.parts)
+    if parts[0].kind is PartKind.TEXT:
+        num_blanks = len(parts[0].text) - len(parts[0].text.lstrip(_BLANKS))
+        parts[0] = _trimmed(parts[0], num_blanks, 0)
+    if parts[-1].kind is PartKind.TEXT:
+        num_blanks = len(parts[-1].text) - len(parts[-1].text.rstrip(_BLANKS))
+        parts[-1] = _trimmed(parts[-1], 0, num_blanks)
+    return replace(word, parts=tuple(parts))
+
+
+def _trimmed(part: Part, before: int, behind: int) -> Part:
+    text = part.text[before : len(part.text) - behind]
+    first, *outer = part.places
+    if first.end - first.start == len(part.text):
+        first = Place(first.word, first.start + before, first.end - behind)
+    return replace(part, text=text, places=(first, *outer))

@@ -1,0 +1,161 @@
+"""Splits the words of a command into those that the program is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from mint_migrate.fronts.words import Part, PartKind, Place, Word
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?|([A-Za-z])\.\.([A-Za-z])")
+_MOST = 200
+"""Words that braces make at most; more are left as they are written."""
+
+
+def split_fields(parts: Iterable[Part]) -> list[tuple[Part, ...]]:
+    """Return the parts of each word. Blanks separate where an unquoted expansion put them."""
+    fields: list[list[Part]] = []
+    current: list[Part] = []
+    is_word = False
+    for part in parts:
+        if part.kind is not PartKind.TEXT or not part.splits:
+            current.append(part)
+            is_word |= part.kind is not PartKind.TEXT or bool(part.text) or part.is_quoted
+            continue
+        for match in re.finditer(r"[^ \t\n]+|[ \t\n]+", part.text):
+            if match[0].isspace():
+                if is_word:
+                    fields.append(current)
+                current, is_word = [], False
+            else:
+                current.append(_cut(part, match.start(), match.end()))
+                is_word = True
+    if is_word:
+        fields.append(current)
+    return [merged(field) for field in fields]
+
+
+def _cut(part: Part, start: int, end: int) -> Part:
+    """Return a piece of a text, which stands where the piece does."""
+    first, *outer = part.places
+    if first.end - first.start == len(part.text):
+        first = Place(first.word, first.start + start, first.start + end)
+    return replace(part, text=part.text[start:end], places=(first, *outer))
+
+
+def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Return parts with texts joined, empty ones left out; one empty text where nothing is left."""
+    result: list[Part] = []
+    empty: Part | None = None
+    for part in parts:
+        if part.kind is PartKind.TEXT and not part.text:
+            empty = empty or part
+            continue
+        last = result[-1] if result else None
+        if last is None or part.kind is not PartKind.TEXT or last.kind is not PartKind.TEXT:
+            result.append(part)
+            continue
+        places = common_places([last, part])
+        result[-1] = replace(
+            last,
+            text=last.text + part.text,
+            places=places or last.places,
+            is_quoted=last.is_quoted and part.is_quoted,
+        )
+    if result:
+        return tuple(result)
+    return (empty or Part(kind=PartKind.TEXT, text="", places=(Place(0, 0, 0),)),)
+
+
+def common_places(parts: Sequence[Part]) -> tuple[Place, ...]:
+    """Return the places that hold all parts, from the innermost word outwards."""
+    first, *others = parts
+    result: list[Place] = []
+    for place in first.places:
+        others_here = [
+            next((each for each in other.places if each.word == place.word), None)
+            for other in others
+        ]
+        if all(others_here):
+            here = [place, *(each for each in others_here if each)]
+            start, end = min(each.start for each in here), max(each.end for each in here)
+            result.append(Place(place.word, start, end))
+    return tuple(result)
+
+
+def word_of(parts: tuple[Part, ...], raw: Word, text: str) -> Word:
+    """Return one of several words that *raw* stands for, at the place where it is written."""
+    places = common_places(parts)
+    place = places[0] if places else Place(raw.start, raw.start, raw.end)
+    is_there = place.word == raw.start
+    return Word(
+        start=place.start,
+        end=place.end,
+        source=text[place.start : place.end],
+        parts=parts,
+        is_quoted=raw.is_quoted,
+        site=None if is_there else raw.site or (raw.start, raw.end),
+    )
+
+
+def without_braces(word: Word) -> list[Word]:
+    """Return the words that `{a,b}` or `{1..3}` make of one."""
+    done: list[Word] = []
+    waiting = [word]
+    while waiting:
+        current = waiting.pop(0)
+        made = _first_braces(current)
+        if made is None:
+            done.append(current)
+        else:
+            waiting = [*made, *waiting]
+        if len(done) + len(waiting) > _MOST:
+            return [word]
+    return done
+
+
+def _first_braces(word: Word) -> list[Word] | None:
+    for index, part in enumerate(word.parts):
+        if part.kind is not PartKind.TEXT or part.is_quoted or "{" not in part.text:
+            continue
+        for match in _BRACES.finditer(part.text):
+            items = list(_items(match[1]))
+            if not items:
+                continue
+            return [
+                replace(
+                    word,
+                    parts=(
+                        *word.parts[:index],
+                        replace(part, text=f"{part.text[: match.start()]}{item}"),
+                        replace(part, text=part.text[match.end() :]),
+                        *word.parts[index + 1 :],
+                    ),
+                )
+                for item in items
+            ]
+    return None
+
+
+def _items(body: str) -> Iterator[str]:
+    match = _RANGE.fullmatch(body)
+    if match is None:
+        if "," in body:
+            yield from body.split(",")
+        return
+    if match[4]:
+        first, last, step = ord(match[4]), ord(match[5]), 1
+    else:
+        first, last, step = int(match[1]), int(match[2]), abs(int(match[3] or 1)) or 1
+    if abs(last - first) // step > _MOST:
+        return
+    sign = 1 if last >= first else -1
+    width = max(map(len, match.group(1, 2))) if _is_padded(match) else 0
+    for value in range(first, last + sign, sign * step):
+        yield chr(value) if match[4] else f"{value:0{width}d}"
+
+
+def _is_padded(match: re.Match[str]) -> bool:
+    return any(re.match(r"-?0\d", text or "") for text in match.group(1, 2))

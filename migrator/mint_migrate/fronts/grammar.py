@@ -1,0 +1,487 @@
+"""Parses a shell script. Text that is no shell gives commands nobody knows, never an error.
+
+What is read is the language of `bash` as launchers use it: lists, pipelines, compound commands,
+functions, redirections with here-documents, arrays, `[[ ]]` and `(( ))`. Aliases, extended patterns
+and coprocesses are not known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mint_migrate.fronts.brackets import end_of_bracket, end_of_heredoc, unquoted_mark
+from mint_migrate.fronts.syntax import (
+    Apart,
+    Arithmetic,
+    Assignment,
+    Block,
+    Branches,
+    Case,
+    Chain,
+    Command,
+    Function,
+    Loop,
+    Negated,
+    Node,
+    Redirection,
+    Script,
+)
+from mint_migrate.fronts.words import Part, PartKind, Place, Word, WordReader
+
+DECLARES = frozenset({"export", "declare", "local", "readonly", "typeset"})
+_REDIRECTION = re.compile(r"(?:\d*|\{\w+\})(?:&>>?|>>|>&|<&|>\||<>|<<<|<<-?|>|<)")
+_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_]\w*)(?P<key>\[[^\]\n]*\])?(?P<add>\+?)=")
+_FUNCTION = re.compile(
+    r"(?:function[ \t]+(?P<word>[\w.:-]+)[ \t]*(?:\([ \t]*\))?"
+    r"|(?P<name>[\w.:-]+)[ \t]*\([ \t]*\))"
+)
+_KEYWORD = re.compile(
+    r"(?P<word>if|then|elif|else|fi|for|while|until|select|do|done|case|esac|\{|\}|!|time|\[\[)"
+    r"(?=[\s;&|<>()]|$)"
+)
+_CLOSES = frozenset({"then", "elif", "else", "fi", "do", "done", "esac", "}"})
+_BLANKS = re.compile(r"(?:[ \t\r]|\\\r?\n)+")
+_COMMENT = re.compile(r"#[^\n]*")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_DEEPEST = 60
+"""Levels of nesting behind which text is taken as one flat list of commands."""
+
+
+def parse(text: str, offsets: Sequence[int] | None = None) -> Script:
+    """Return the structure of a script.
+
+    Args:
+        text: the script.
+        offsets: where each of its characters stands, where it is a part of another text.
+    """
+    parser = _Parser(text, offsets)
+    script = parser.script
+    items: list[Node] = []
+    while parser.position < len(text):
+        items += parser.block().items
+        # A bracket or keyword that closes nothing is passed over.
+        parser.position += 1
+    script.root = Block(items=tuple(items))
+    return script
+
+
+class _Parser:
+    """Reads one text from its start to its end."""
+
+    def __init__(self, text: str, offsets: Sequence[int] | None) -> None:
+        self.text = text
+        self.reader = WordReader(text, offsets)
+        self.script = Script()
+        self._documents: list[Redirection] = []
+        self._depth = 0
+
+    @property
+    def position(self) -> int:
+        return self.reader.position
+
+    @position.setter
+    def position(self, value: int) -> None:
+        self.reader.position = value
+
+    def block(self) -> Block:
+        """Read commands up to a keyword or bracket that closes something."""
+        items: list[Node] = []
+        self._depth += 1
+        while self._skip_separators() and not self._closes():
+            before = self.position
+            node = self._chain()
+            self._blank()
+            if self._looking_at("&") and not self._looking_at("&&"):
+                node = Apart(items=(node,))
+                self.position += 1
+            items.append(node)
+            if self.position == before:
+                self.position += 1
+        self._depth -= 1
+        return Block(items=tuple(items))
+
+    def _looking_at(self, text: str) -> bool:
+        return self.text.startswith(text, self.position)
+
+    def _blank(self) -> None:
+        """Skip blanks, lines that go on, and a comment."""
+        match = _BLANKS.match(self.text, self.position)
+        if match is not None:
+            self.position = match.end()
+        comment = _COMMENT.match(self.text, self.position)
+        before = self.text[self.position - 1 : self.position]
+        if comment is not None and (not before or before in " \t\r\n;&|()"):
+            self.position = comment.end()
+
+    def _skip_separators(self) -> bool:
+        """Skip newlines and single semicolons; return whether something follows."""
+        while True:
+            self._blank()
+            if self._looking_at("\n"):
+                self._newline()
+            elif self._looking_at(";") and not self._looking_at(";;"):
+                self.position += 1
+            else:
+                return self.position < len(self.text)
+
+    def _closes(self) -> bool:
+        if self.text[self.position] == ")" or self._looking_at(";;"):
+            return True
+        return self._keyword() in _CLOSES
+
+    def _keyword(self) -> str:
+        match = _KEYWORD.match(self.text, self.position)
+        return match["word"] if match else ""
+
+    def _accept(self, word: str) -> bool:
+        """Skip a keyword or bracket if it stands here."""
+        self._skip_separators()
+        is_there = self._keyword() == word or (word in {")", "(", ";;"} and self._looking_at(word))
+        if is_there:
+            self.position += len(word)
+        return is_there
+
+    def _newline(self) -> None:
+        self.position += 1
+        documents, self._documents = self._documents, []
+        for document in documents:
+            self._document(document)
+
+    def _document(self, document: Redirection) -> None:
+        tabs = document.operator.endswith("-")
+        mark = document.target.source
+        start = self.position
+        end, behind = end_of_heredoc(self.text, start, unquoted_mark(mark), tabs=tabs)
+        self.position = behind
+        kept = [
+            index
+            for index in range(start, end)
+            if not (tabs and self.text[index] == "\t" and _is_leading(self.text, index))
+        ]
+        offsets = [self.reader.at(index) for index in (*kept, end)]
+        body = "".join(self.text[index] for index in kept)
+        if unquoted_mark(mark) != mark:
+            place = Place(offsets[0], offsets[0], offsets[-1])
+            part = Part(kind=PartKind.TEXT, text=body, is_quoted=True, places=(place,))
+            document.body = Word(
+                start=offsets[0], end=offsets[-1], source=body, parts=(part,), is_quoted=True
+            )
+        else:
+            document.body = WordReader(body, offsets).body(is_quoted=True)
+
+    def _chain(self) -> Node:
+        first = self._pipeline()
+        rest: list[tuple[str, Node]] = []
+        while True:
+            self._blank()
+            operator = self.text[self.position : self.position + 2]
+            if operator not in {"&&", "||"}:
+                break
+            self.position += 2
+            if not self._skip_separators() or self._closes():
+                break
+            rest.append((operator, self._pipeline()))
+        return Chain(first=first, rest=tuple(rest)) if rest else first
+
+    def _pipeline(self) -> Node:
+        is_negated = False
+        while self._keyword() in {"!", "time"}:
+            is_negated ^= self._keyword() == "!"
+            self.position += len(self._keyword())
+            self._blank()
+        items = [self._command()]
+        while True:
+            self._blank()
+            if not self._looking_at("|") or self._looking_at("||"):
+                break
+            self.position += 2 if self._looking_at("|&") else 1
+            if not self._skip_separators() or self._closes():
+                break
+            items.append(self._command())
+        node = Apart(items=tuple(items)) if len(items) > 1 else items[0]
+        return Negated(item=node) if is_negated else node
+
+    def _command(self) -> Node:
+        self._blank()
+        if self._depth > _DEEPEST:
+            return self._simple()
+        start = self.position
+        node = self._compound()
+        if node is None:
+            return self._simple()
+        # A compound command may have redirections of its own, here-documents included.
+        self._redirections()
+        return node if self.position > start else self._simple()
+
+    def _compound(self) -> Node | None:
+        keyword = self._keyword()
+        function = _FUNCTION.match(self.text, self.position)
+        if function is not None and keyword not in {"if", "while", "until", "for", "case"}:
+            return self._function(function)
+        if self._looking_at("(("):
+            return self._arithmetic()
+        if self._looking_at("("):
+            self.position += 1
+            body = self.block()
+            self._accept(")")
+            return Apart(items=(body,))
+        match keyword:
+            case "{":
+                self.position += 1
+                body = self.block()
+                self._accept("}")
+                return body
+            case "if":
+                return self._if()
+            case "for" | "select":
+                return self._for()
+            case "while" | "until":
+                return self._while()
+            case "case":
+                return self._case()
+            case "[[":
+                return self._test()
+        return None
+
+    def _function(self, match: re.Match[str]) -> Node:
+        self.position = match.end()
+        self._skip_separators()
+        return Function(name=match["word"] or match["name"], body=self._command())
+
+    def _arithmetic(self) -> Node:
+        start = self.position
+        end = end_of_bracket(self.text, start, ")")
+        self.position = end
+        return Arithmetic(text=self.text[start + 2 : max(start + 2, end - 2)])
+
+    def _if(self) -> Node:
+        arms: list[tuple[Block | None, Block]] = []
+        self.position += len("if")
+        while True:
+            condition = self.block()
+            self._accept("then")
+            arms.append((condition, self.block()))
+            if self._accept("elif"):
+                continue
+            if self._accept("else"):
+                arms.append((None, self.block()))
+            self._accept("fi")
+            return Branches(arms=tuple(arms))
+
+    def _body(self) -> Block:
+        closing = "done"
+        if not self._accept("do") and self._accept("{"):
+            closing = "}"
+        body = self.block()
+        self._accept(closing)
+        return body
+
+    def _for(self) -> Node:
+        self.position += len(self._keyword())
+        self._blank()
+        if self._looking_at("(("):
+            head = self._arithmetic()
+            return Loop(body=self._body(), condition=Block(items=(head,)))
+        match = _NAME.match(self.text, self.position)
+        variable = match[0] if match else None
+        self.position = match.end() if match else self.position
+        self._skip_separators()
+        words: tuple[Word, ...] | None = None
+        if re.compile(r"in(?=[\s;]|$)").match(self.text, self.position):
+            self.position += 2
+            words = tuple(self._listed())
+        return Loop(body=self._body(), variable=variable, words=words)
+
+    def _listed(self) -> Iterator[Word]:
+        """Read words to the end of the line."""
+        while True:
+            self._blank()
+            before = self.position
+            if before >= len(self.text) or self.text[before] in "\n;&|()":
+                return
+            yield self.reader.word()
+            if self.position == before:
+                self.position += 1
+
+    def _while(self) -> Node:
+        self.position += len(self._keyword())
+        condition = self.block()
+        return Loop(body=self._body(), condition=condition)
+
+    def _case(self) -> Node:
+        self.position += len("case")
+        self._blank()
+        word = self.reader.word()
+        self._skip_separators()
+        if re.compile(r"in(?=[\s;]|$)").match(self.text, self.position):
+            self.position += 2
+        arms: list[tuple[tuple[Word, ...], Block]] = []
+        while self._skip_separators() and not self._accept("esac"):
+            before = self.position
+            patterns = tuple(self._patterns())
+            arms.append((patterns, self.block()))
+            if self._looking_at(";;"):
+                self.position += 3 if self._looking_at(";;&") else 2
+            if self.position == before:
+                self.position += 1
+        return Case(word=word, arms=tuple(arms))
+
+    def _patterns(self) -> Iterator[Word]:
+        while self.position < len(self.text):
+            self._blank()
+            char = self.text[self.position : self.position + 1]
+            if char in {")", "\n", ""}:
+                self.position += char == ")"
+                return
+            if char in set("(|;&<>"):
+                self.position += 1
+            else:
+                yield self.reader.word()
+
+    def _test(self) -> Node:
+        """Read `[[ ... ]]` as a command whose operators are words."""
+        start = self.position
+        words: list[Word] = []
+        while self.position < len(self.text):
+            match = re.compile(r"\s+|\\\n").match(self.text, self.position)
+            if match is not None:
+                self.position = match.end()
+                continue
+            operator = re.compile(r"&&|\|\||[()<>]").match(self.text, self.position)
+            if words and words[-1].text == "=~":
+                words.append(self._regular_expression())
+            elif operator is not None:
+                words.append(self._raw(operator.end()))
+            else:
+                before = self.position
+                words.append(self.reader.word())
+                self.position += self.position == before
+            if words[-1].source == "]]":
+                break
+        return self._kept(
+            Command(words=tuple(words), start=self._at(start), end=self._at(self.position))
+        )
+
+    def _regular_expression(self) -> Word:
+        match = re.compile(r"(?:\\.|\[[^\]\n]*\]|[^\s\\\[])+").match(self.text, self.position)
+        return self._raw(match.end() if match else self.position + 1)
+
+    def _raw(self, end: int, kind: PartKind = PartKind.TEXT) -> Word:
+        start = self.position
+        source = self.text[start:end]
+        place = Place(self._at(start), self._at(start), self._at(end))
+        self.position = end
+        part = Part(kind=kind, text=source, places=(place,))
+        return Word(start=place.start, end=place.end, source=source, parts=(part,))
+
+    def _at(self, position: int) -> int:
+        return self.reader.at(position)
+
+    def _kept(self, command: Command) -> Command:
+        self.script.commands.append(command)
+        return command
+
+    def _simple(self) -> Command:
+        start = self.position
+        end = start
+        words: list[Word] = []
+        own: list[Assignment] = []
+        redirections: list[Redirection] = []
+        while self.position < len(self.text):
+            self._blank()
+            found = self._redirections()
+            redirections += found
+            before = self.position
+            if before >= len(self.text) or self.text[before] in "\n;&|":
+                break
+            if self.text[before] in "()<>":
+                if not self._looking_at("<(") and not self._looking_at(">("):
+                    break
+                words.append(self._raw(end_of_bracket(self.text, before + 1, ")"), PartKind.OPAQUE))
+            elif not found:
+                self._take(words, own)
+            end = max(end, self.position)
+        return self._kept(
+            Command(
+                words=tuple(words),
+                assignments=tuple(own),
+                redirections=tuple(redirections),
+                start=self._at(start),
+                end=self._at(end),
+            )
+        )
+
+    def _redirections(self) -> list[Redirection]:
+        """Read the redirections that stand here."""
+        found: list[Redirection] = []
+        while True:
+            self._blank()
+            match = _REDIRECTION.match(self.text, self.position)
+            is_process = self._looking_at("<(") or self._looking_at(">(")
+            if match is None or is_process:
+                return found
+            self.position = match.end()
+            self._blank()
+            target = self.reader.word()
+            operator = match[0].lstrip("0123456789")
+            item = Redirection(operator=operator, target=target)
+            found.append(item)
+            if operator in {"<<", "<<-"} and target.source:
+                self._documents.append(item)
+
+    def _take(self, words: list[Word], own: list[Assignment]) -> None:
+        position = self.position
+        head = _ASSIGNMENT.match(self.text, position)
+        is_declared = bool(words) and words[0].text in DECLARES
+        if head is not None and (not words or is_declared):
+            own.append(self._assignment(head))
+            return
+        word = self.reader.word()
+        if self.position == position:
+            self.position += 1
+            return
+        words.append(word)
+
+    def _assignment(self, head: re.Match[str]) -> Assignment:
+        is_array = self.text.startswith("(", head.end())
+        if is_array:
+            self.position = head.end()
+            values = tuple(self._elements())
+        else:
+            values = (self._value(head),)
+        return Assignment(
+            name=head["name"],
+            values=values,
+            is_array=is_array,
+            appends=bool(head["add"]),
+            is_element=bool(head["key"]),
+        )
+
+    def _value(self, head: re.Match[str]) -> Word:
+        """Read the value, with a `~` at its start."""
+        self.position = head.end()
+        return self.reader.word()
+
+    def _elements(self) -> Iterator[Word]:
+        self.position += 1
+        while self.position < len(self.text):
+            self._blank()
+            char = self.text[self.position : self.position + 1]
+            if char == ")":
+                self.position += 1
+                return
+            if char == "\n":
+                self.position += 1
+                continue
+            before = self.position
+            word = self.reader.word()
+            if self.position == before:
+                self.position += 1
+            else:
+                yield word
+
+
+def _is_leading(text: str, index: int) -> bool:
+    """Say whether only tabs stand before a tab in its line."""
+    return not text[text.rfind("\n", 0, index) + 1 : index].strip("\t")

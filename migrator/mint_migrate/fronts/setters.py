@@ -1,0 +1,127 @@
+"""Which variables the parts of a shell script set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from mint_migrate.fronts.grammar import DECLARES
+from mint_migrate.fronts.syntax import (
+    Apart,
+    Arithmetic,
+    Block,
+    Branches,
+    Case,
+    Chain,
+    Command,
+    Function,
+    Loop,
+    Negated,
+    Node,
+)
+from mint_migrate.fronts.words import Part
+
+ARGUMENTS = ("@", *map(str, range(1, 10)))
+"""The arguments of a script or function, all of them first."""
+DIRECTORY = frozenset({"cd", "pushd", "popd"})
+NAMING = frozenset({"getopts", "let", "mapfile", "printf", "read", "readarray", "unset"})
+"""Commands that set the variables they are given."""
+_TAKES_VALUE = frozenset({"-d", "-n", "-N", "-p", "-t", "-u", "-i", "-O", "-c", "-C"})
+_ASSIGNS = re.compile(
+    r"([A-Za-z_]\w*)\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)\s*([A-Za-z_]\w*)"
+)
+_DEEPEST = 30
+
+
+def names_in_arithmetic(text: str) -> Iterator[str]:
+    """Yield the names that an arithmetic expression sets."""
+    for match in _ASSIGNS.finditer(text):
+        yield match[1] or match[2]
+
+
+def names_given(command: Command) -> Iterator[str]:
+    """Yield the names that `read`, `unset` and the like are given."""
+    texts = [word.text or "" for word in command.words]
+    if texts[0] == "printf":
+        if "-v" in texts[:-1]:
+            yield texts[texts.index("-v") + 1]
+    elif texts[0] == "let":
+        for text in texts[1:]:
+            yield from names_in_arithmetic(text)
+    else:
+        for before, text in pairwise(texts):
+            if text.isidentifier() and before not in _TAKES_VALUE:
+                yield text
+
+
+def defaulting_parts(command: Command) -> Iterator[Part]:
+    """Yield the parts `${NAME:=text}` of a command, which set what is not set."""
+    words = [*command.words, *(word for item in command.assignments for word in item.values)]
+    for word in words:
+        for part in word.parts:
+            if part.operator in {":=", "="}:
+                yield part
+
+
+def names_set_in(
+    node: Node | None, functions: Mapping[str, Function], depth: int = 0
+) -> Iterator[str]:
+    """Yield the names that a part of a script may set, functions that it calls included."""
+    if isinstance(node, Command):
+        yield from _names_set_by(node, functions, depth)
+    elif isinstance(node, Arithmetic):
+        yield from names_in_arithmetic(node.text)
+    elif node is not None:
+        if isinstance(node, Loop) and node.variable is not None:
+            yield node.variable
+        for item in inside(node):
+            yield from names_set_in(item, functions, depth)
+
+
+def local_names(node: Node) -> Iterator[str]:
+    """Yield the names that a function keeps to itself."""
+    if isinstance(node, Command):
+        if node.words and node.words[0].text in {"local", "declare", "typeset"}:
+            yield from (item.name for item in node.assignments)
+            yield from (word.text or "" for word in node.words[1:])
+    elif not isinstance(node, Function):
+        for item in inside(node):
+            yield from local_names(item)
+
+
+def inside(node: Node) -> Iterator[Node]:
+    """Yield what a part of a script consists of; a function is not entered."""
+    match node:
+        case Block() | Apart():
+            yield from node.items
+        case Chain():
+            yield node.first
+            yield from (item for _, item in node.rest)
+        case Negated():
+            yield node.item
+        case Branches():
+            for condition, body in node.arms:
+                yield from (each for each in (condition, body) if each is not None)
+        case Loop():
+            yield from (each for each in (node.condition, node.body) if each is not None)
+        case Case():
+            yield from (body for _, body in node.arms)
+        case _:
+            return
+
+
+def _names_set_by(command: Command, functions: Mapping[str, Function], depth: int) -> Iterator[str]:
+    program = command.words[0].text if command.words else ""
+    if not command.words or program in DECLARES:
+        yield from (item.name for item in command.assignments)
+    yield from (part.text for part in defaulting_parts(command))
+    if program in NAMING:
+        yield from names_given(command)
+    elif program in {"shift", "set"}:
+        yield from ARGUMENTS
+    elif program in DIRECTORY:
+        yield "PWD"
+    function = functions.get(program or "")
+    if function is not None and depth < _DEEPEST:
+        yield from names_set_in(function.body, functions, depth + 1)
