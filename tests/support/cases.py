@@ -14,10 +14,19 @@ FIXTURES = ROOT / "fixtures"
 
 @functools.cache
 def cases() -> tuple[dict[str, Any], ...]:
-    """Return every case of `fixtures/cases/`."""
+    """Return every case of a script in `fixtures/cases/`."""
+    return tuple(case for table in _tables() for case in table.get("case", ()))
+
+
+@functools.cache
+def launchers() -> tuple[dict[str, Any], ...]:
+    """Return every case of a launcher in `fixtures/cases/`."""
+    return tuple(case for table in _tables() for case in table.get("launcher", ()))
+
+
+def _tables() -> list[dict[str, Any]]:
     files = sorted((FIXTURES / "cases").glob("*.toml"))
-    tables = [tomllib.loads(path.read_text(encoding="utf-8")) for path in files]
-    return tuple(case for table in tables for case in table["case"])
+    return [tomllib.loads(path.read_text(encoding="utf-8")) for path in files]
 
 
 def verifiable() -> list[str]:
