@@ -192,7 +192,9 @@ def _migrate(source: Source, options: Options, base: Path | None) -> Outcome:
     if suffix in files.LAUNCHES:
         from mint_migrate.fronts.launchers import migrate_config, migrate_launcher
 
-        options = _with_launched_version(source, options)
+        if options.launched_version is None:
+            launched = project.launched_version(Path(source.path), source.text)
+            options = replace(options, launched_version=launched)
         migrate = migrate_config if suffix in (".yaml", ".yml") else migrate_launcher
         return migrate(source, options, _tables(), _reader(Path(source.path)))
     from mint_migrate.pipeline import migrate_source
@@ -203,17 +205,6 @@ def _migrate(source: Source, options: Options, base: Path | None) -> Outcome:
 
         return through_other_files(source, _release(options), base) or outcome
     return outcome
-
-
-def _with_launched_version(source: Source, options: Options) -> Options:
-    """Return the options with the release that the project pins of what a launcher may start."""
-    if options.launched_version is not None:
-        return options
-    for package in ("verl", "openrlhf"):
-        pinned = project.find_version(Path(source.path), source.text, package)
-        if pinned is not None:
-            return replace(options, launched_version=(package, *pinned))
-    return options
 
 
 def _release(options: Options) -> tuple[str, str]:

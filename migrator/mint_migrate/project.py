@@ -66,6 +66,15 @@ def find_version(path: Path, text: str, package: str = "trl") -> tuple[str, str]
         folder = folder.parent
 
 
+def launched_version(path: Path, text: str) -> tuple[str, str, str] | None:
+    """Return (package, release, evidence) of what a launcher may start, where that is pinned."""
+    for package in ("verl", "openrlhf"):
+        found = find_version(path, text, package)
+        if found is not None:
+            return (package, *found)
+    return None
+
+
 def _version_in(folder: Path, package: str) -> tuple[str, str] | None:
     for name in ("uv.lock", "poetry.lock", "pdm.lock"):
         found = _locked(package).search(_text_of(folder / name))
