@@ -15,6 +15,7 @@ from mint_migrate.fronts.commands import Launch, is_arguments
 from mint_migrate.fronts.given import Given
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.processes import Launcher, Read
+from mint_migrate.fronts.shell import ShellScript
 from mint_migrate.fronts.values import Environment
 from mint_migrate.model.launched_script import LaunchedScript
 from mint_migrate.model.outcome import Failed, Migrated, Outcome
@@ -49,6 +50,7 @@ class _Work:
     options: Options
     tables: Tables
     read: Read
+    shell: ShellScript
     places: Places
     environment: Environment = field(default_factory=Environment)
 
@@ -59,6 +61,7 @@ def migrate_launch(
     options: Options,
     tables: Tables,
     read: Read,
+    shell: ShellScript,
     places: Places,
 ) -> LaunchResult:
     """Migrate one launch. Files that it names are read, nothing is executed."""
@@ -72,6 +75,7 @@ def migrate_launch(
         options=options,
         tables=tables,
         read=read,
+        shell=shell,
         places=places,
     )
     version, evidence = _version(work)
@@ -139,6 +143,7 @@ def _settings(work: _Work, version: str, launcher: Launcher) -> Settings:
         given=given,
         environment=work.environment,
         num_processes=number,
+        candidates=work.shell.candidates,
         overridden=tuple(overridden),
     )
 

@@ -155,7 +155,13 @@ def _training(work: _Work, launch: Launch, own: Sequence[Launch]) -> Failed | No
         result: CommandResult | LaunchResult = _trl_command(work, launch)
     else:
         result = migrate_launch(
-            launch, work.source, work.options, work.tables, work.read, work.places
+            launch,
+            work.source,
+            work.options,
+            work.tables,
+            work.read,
+            work.shell,
+            work.places,
         )
     if isinstance(result.outcome, Failed):
         return result.outcome

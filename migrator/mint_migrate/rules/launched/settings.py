@@ -7,13 +7,14 @@ by its row; what has no row is for a person.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mint_migrate.fronts.given import Given, literal
 from mint_migrate.fronts.processes import found_of
 from mint_migrate.fronts.values import Environment, python_value
+from mint_migrate.fronts.words import Part, PartKind
 from mint_migrate.model.launched_script import Field
 from mint_migrate.model.plan import Decision, Fidelity
 from mint_migrate.rules.base import Blocked
@@ -77,6 +78,10 @@ class Settings:
     """Processes that the launcher starts, None where it does not say."""
     overridden: tuple[Given, ...] = ()
     """Options that a later one replaces."""
+    candidates: Callable[[str], tuple[str, ...]] = lambda name: ()
+    """Returns the texts that the launcher gives a variable somewhere."""
+    chosen: dict[str, Setting] = field(default_factory=dict)
+    """Options that shape the script and vary: the first of their values."""
     fields: dict[str, Field] = field(default_factory=dict)
     decided: dict[int, Decision] = field(default_factory=dict)
     """By identity of the option."""
@@ -91,6 +96,8 @@ class Settings:
 
     def value(self, key: str) -> Setting:
         """Return the value of an option: what is given, else the release's default, else None."""
+        if key in self.chosen:
+            return self.chosen[key]
         row = self.row(key)
         default = row.default_in(self.version) if row is not None else None
         given = self.given.get(key)
@@ -98,19 +105,19 @@ class Settings:
             data = ast.literal_eval(default) if default is not None else None
             text = literal(data) if isinstance(data, str) or default is None else default
             return Setting(key=key, given=None, text=text, data=data)
-        text = python_value(given, default, self.environment)
-        try:
-            return Setting(key=key, given=given, text=text, data=ast.literal_eval(text))
-        except (ValueError, SyntaxError):
-            return Setting(key=key, given=given, text=text, data=UNKNOWN)
+        return _setting(key, given, python_value(given, default, self.environment))
 
     def known(self, key: str) -> Any:
         """Return the value of an option that shapes the script.
+
+        Of one that the launcher chooses among known values, the first counts, and that is said.
 
         Raises:
             Blocked: only the shell knows it.
         """
         setting = self.value(key)
+        if not setting.is_known and setting.given is not None:
+            setting = self._first_of(key, setting.given) or setting
         if not setting.is_known:
             raise Blocked(
                 "MM311",
@@ -118,6 +125,25 @@ class Settings:
                 f"(`{setting.given.source_text if setting.given else key}`); write its value out",
             )
         return setting.data
+
+    def _first_of(self, key: str, given: Given) -> Setting | None:
+        """Return an option with the first value of its variable, None where none is known."""
+        parts = given.words[0].parts if len(given.words) == 1 else ()
+        if len(parts) != 1 or parts[0].kind is not PartKind.VARIABLE:
+            return None
+        texts = list(dict.fromkeys(self.candidates(parts[0].text)))
+        if parts[0].default is not None and parts[0].default not in texts:
+            texts.insert(0, parts[0].default)
+        if not texts:
+            return None
+        row = self.row(key)
+        default = row.default_in(self.version) if row is not None else None
+        static = replace(given.words[0], parts=(Part(kind=PartKind.TEXT, text=texts[0]),))
+        text = python_value(replace(given, words=(static,)), default, self.environment)
+        setting = self.chosen[key] = _setting(key, given, text)
+        others = f"; {', '.join(texts[1:])} would be other scripts" if len(texts) > 1 else ""
+        self.differ(key, "MM311", f"`{key}` varies, and the result is for `{texts[0]}`{others}")
+        return setting
 
     def is_given(self, key: str) -> bool:
         """Say whether the launch itself sets an option."""
@@ -164,6 +190,10 @@ class Settings:
         """Decide an option. No effect where it is not given; the last decision counts."""
         given = self.given.get(key)
         if given is None:
+            return
+        earlier = self.decided.get(id(given))
+        if key in self.chosen and fidelity is Fidelity.EXACT and earlier is not None:
+            self.decided[id(given)] = replace(earlier, target=target)
             return
         row = self.row(key)
         self.decided[id(given)] = Decision(
@@ -237,6 +267,14 @@ class Settings:
             self.exact(key, row.to or "nothing to do", "has no effect with this value")
             return
         self.decide(key, row.fidelity, row.code, row.to, row.note)
+
+
+def _setting(key: str, given: Given, text: str) -> Setting:
+    """Return an option that is given, with its value where the text shows it."""
+    try:
+        return Setting(key=key, given=given, text=text, data=ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        return Setting(key=key, given=given, text=text, data=UNKNOWN)
 
 
 def _neutral(row: Row) -> frozenset[str]:
