@@ -143,6 +143,7 @@ def _settings(work: _Work, version: str, launcher: Launcher) -> Settings:
         given=given,
         environment=work.environment,
         num_processes=number,
+        critic_free=work.options.ppo == "critic-free",
         candidates=work.shell.candidates,
         overridden=tuple(overridden),
     )

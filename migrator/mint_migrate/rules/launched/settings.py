@@ -18,6 +18,7 @@ from mint_migrate.fronts.words import Part, PartKind
 from mint_migrate.model.launched_script import Field
 from mint_migrate.model.plan import Decision, Fidelity
 from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.interpolation import has_reference, references, resolve
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
 
@@ -76,6 +77,8 @@ class Settings:
     environment: Environment
     num_processes: int | None = None
     """Processes that the launcher starts, None where it does not say."""
+    critic_free: bool = False
+    """The user chooses an estimator without a critic where the original trains one."""
     overridden: tuple[Given, ...] = ()
     """Options that a later one replaces."""
     candidates: Callable[[str], tuple[str, ...]] = lambda name: ()
@@ -103,9 +106,25 @@ class Settings:
         given = self.given.get(key)
         if given is None:
             data = ast.literal_eval(default) if default is not None else None
+            if isinstance(data, str) and has_reference(data):
+                return self._referred(key, data)
             text = literal(data) if isinstance(data, str) or default is None else default
             return Setting(key=key, given=None, text=text, data=data)
-        return _setting(key, given, python_value(given, default, self.environment))
+        found = _setting(key, given, python_value(given, default, self.environment))
+        return (
+            replace(self._referred(key, found.data), given=given)
+            if has_reference(found.data)
+            else found
+        )
+
+    def _referred(self, key: str, text: str) -> Setting:
+        """Return an option whose value refers to others."""
+        targets = [self.value(name) for name in references(text)]
+        unknown = next((item for item in targets if not item.is_known), None)
+        if unknown is not None:
+            return Setting(key=key, given=None, text=unknown.text, data=UNKNOWN)
+        data = resolve(text, lambda name: self.value(name).data)
+        return Setting(key=key, given=None, text=literal(data), data=data)
 
     def known(self, key: str) -> Any:
         """Return the value of an option that shapes the script.

@@ -21,7 +21,8 @@ REFUSED: Final = {
     "gae": (
         "MM301",
         "`gae` needs a critic, which MinT does not have; `algorithm.adv_estimator=grpo` compares "
-        "the responses to a prompt instead, `reinforce_plus_plus` those of the whole rollout",
+        "the responses to a prompt instead, `reinforce_plus_plus` those of the whole rollout; "
+        "`--ppo critic-free` chooses one of them",
     ),
     "optimal_token_baseline": (
         "MM303",
@@ -45,13 +46,17 @@ def plan_advantages(settings: Settings) -> Advantages:
         Blocked: it needs a critic or whole distributions, or is not verl's.
     """
     estimator = str(settings.known(KEY))
+    is_replaced = estimator == "gae" and settings.critic_free
+    if is_replaced:
+        estimator = _without_critic(settings)
     if estimator in REFUSED:
         raise Blocked(*REFUSED[estimator])
     if estimator not in ESTIMATORS:
         raise Blocked(
             "MM349", f"`{estimator}` is not an advantage estimator of verl; write its own"
         )
-    settings.exact(KEY, TARGET)
+    if not is_replaced:
+        settings.exact(KEY, TARGET)
     settings.exact("algorithm.lam", "nothing", f"`{estimator}` does not read it")
     _plan_reweighting(settings)
     num_responses = settings.value("actor_rollout_ref.rollout.n").data
@@ -63,6 +68,22 @@ def plan_advantages(settings: Settings) -> Advantages:
         gamma=_plan_gamma(settings, estimator),
         components=_plan_components(settings, estimator),
     )
+
+
+def _without_critic(settings: Settings) -> str:
+    """Return the estimator that the user's choice puts in place of `gae`."""
+    number = settings.value("actor_rollout_ref.rollout.n").data
+    has_groups = isinstance(number, int) and number > 1
+    estimator = "grpo" if has_groups else "reinforce_plus_plus"
+    compared = "the responses to a prompt" if has_groups else "those of the whole rollout"
+    settings.differ(
+        KEY,
+        "MM301",
+        f"another algorithm, as `--ppo critic-free` asks: `{estimator}` compares {compared}, "
+        "and no critic is trained",
+        TARGET,
+    )
+    return estimator
 
 
 def _plan_scale(settings: Settings, estimator: str) -> bool:
