@@ -237,6 +237,8 @@ class Settings:
         self.decide(key, Fidelity.APPROXIMATE, code, target, sentence)
         given = self.given.get(key)
         place = f"line {given.span.line}, " if given is not None and not given.path else ""
+        if given is None:
+            self.notices.append(f"{code}: {sentence}")
         line = f"{place}{code}: {sentence}"
         if line not in self.summary:
             self.summary.append(line)
