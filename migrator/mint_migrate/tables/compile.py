@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from mint_migrate.resources import checkout_dir
-from mint_migrate.tables.configs import PARTS, RENAMES, recorded_defaults, recorded_variants
+from mint_migrate.tables.configs import (
+    PARTS,
+    recorded_defaults,
+    recorded_renames,
+    recorded_variants,
+)
 from mint_migrate.tables.load import Loaded, TableError, load_folder
 from mint_migrate.tables.outputs import stale, write_atomic
 from mint_migrate.tables.pages import rule_pages
@@ -31,18 +36,24 @@ def build_parts(loaded: Loaded, upstream: Path) -> dict[str, dict[str, Any]]:
     records = load_records(upstream)
     parts: dict[str, dict[str, Any]] = {}
     for package in PARTS:
-        renames_file = upstream / package / RENAMES
-        renames = json.loads(renames_file.read_text("utf-8")) if renames_file.is_file() else {}
         found = {package: records.get(package, {})}
+        inherits = {
+            owner: base for owner, base in loaded.inherits.items() if _is_of(owner, package)
+        }
         parts[package] = {
             "format": INDEX_FORMAT,
-            "rows": _rows([row for row in loaded.rows if row.id.partition(".")[0] == package]),
+            "rows": _rows([row for row in loaded.rows if _is_of(row.id, package)]),
             **_surface(found),
             "defaults": recorded_defaults(found),
             "variants": recorded_variants(found),
-            "renames": renames,
+            "inherits": inherits,
+            "renames": recorded_renames(found, loaded.renames),
         }
     return parts
+
+
+def _is_of(name: str, package: str) -> bool:
+    return name.partition(".")[0] == package
 
 
 def _rows(rows: list[Row]) -> dict[str, list[list[Any]]]:
@@ -90,8 +101,7 @@ def load_records(upstream: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the recorded surfaces: package, release (in order), record."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for folder in sorted(path for path in upstream.iterdir() if path.is_dir()):
-        files = (path for path in folder.glob("*.json") if path.name != RENAMES)
-        paths = sorted(files, key=lambda path: version_key(path.stem))
+        paths = sorted(folder.glob("*.json"), key=lambda path: version_key(path.stem))
         found[folder.name] = {
             path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths
         }

@@ -20,6 +20,7 @@ from mint_migrate.tables.schema import (
     RELEASE_LINK,
     AliasesFile,
     FactsFile,
+    RenamesFile,
     RowEntry,
     RowsFile,
     RulesFile,
@@ -47,6 +48,9 @@ class Loaded:
     roots: list[str] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
+    inherits: dict[str, str] = field(default_factory=dict)
+    renames: dict[str, RenamesFile] = field(default_factory=dict)
+    """By package."""
     facts: list[Fact] = field(default_factory=list)
     meanings: dict[str, str] = field(default_factory=dict)
     fact_packages: dict[str, str] = field(default_factory=dict)
@@ -177,6 +181,13 @@ def _read_aliases(reader: _Reader, path: Path, loaded: Loaded) -> None:
         loaded.roots += table.roots
         loaded.aliases |= table.aliases
         loaded.commands |= table.commands
+        loaded.inherits |= table.inherits
+
+
+def _read_renames(reader: _Reader, path: Path, loaded: Loaded) -> None:
+    table = reader.read(path, RenamesFile)
+    if table is not None:
+        loaded.renames[path.parent.name] = table
 
 
 def _read_facts(reader: _Reader, path: Path, loaded: Loaded) -> None:
@@ -227,9 +238,11 @@ _READERS = {
     "aliases.yaml": _read_aliases,
     "concepts.yaml": _read_concepts,
     "mint.yaml": _read_target,
+    "renames.yaml": _read_renames,
     "rules.yaml": _read_rules,
+    "semantics.yaml": _read_facts,
 }
-"""Files that are neither tables of rows nor of facts, by name."""
+"""Files that are no tables of rows, by name."""
 
 
 def _reader_for(name: str) -> Callable[[_Reader, Path, Loaded], None]:

@@ -54,18 +54,19 @@ class Options:
         self._surface = surface
         self._defaults: dict[str, dict[str, list[list[str]]]] = {}
         self._variants: dict[str, dict[str, dict[str, dict[str, str]]]] = {}
-        self._flat: dict[str, dict[str, str]] = {}
-        self._renames: dict[str, dict[str, str]] = {}
+        self._inherits: dict[str, str] = {}
+        self._renames: dict[str, dict[str, list[str]]] = {}
+        self._earlier: dict[str, dict[str, str]] = {}
 
     def add(self, package: str, part: dict[str, Any]) -> None:
         """Add the records of a package."""
         self._surface.add(part)
         self._defaults |= part["defaults"]
         self._variants |= part["variants"]
-        for entry, names in part["renames"].items():
-            owner = owner_of(package, entry)
-            self._renames[owner] = names
-            self._flat[owner] = {new: old for old, new in names.items()}
+        self._inherits |= part["inherits"]
+        self._renames |= part["renames"]
+        for owner, names in part["renames"].items():
+            self._earlier[owner] = {new: old for old, news in names.items() for new in news}
 
     def split(self, name: str) -> tuple[str, str] | None:
         """Return owner and option of a qualified name; None where the owner is not recorded."""
@@ -75,16 +76,22 @@ class Options:
         return (owner, option) if option and owner in self._defaults else None
 
     def renamed(self, owner: str) -> dict[str, str]:
-        """Return by flag the name that it got later."""
-        return dict(self._renames.get(owner, {}))
+        """Return by option the name that it got later; of several, the first."""
+        return {old: new[0] for old, new in self._renames.get(owner, {}).items()}
 
     def other_names(self, name: str) -> Iterator[str]:
-        """Yield the earlier name of a renamed option."""
+        """Yield where else the rows of a recorded option can stand, nearest first.
+
+        That is its earlier name, and then both under each owner that its own one inherits from.
+        """
         parts = self.split(name)
-        if parts is not None:
-            earlier = self._flat.get(parts[0], {}).get(parts[1])
-            if earlier is not None:
-                yield f"{parts[0]}.{earlier}"
+        if parts is None or parts[1] not in self._defaults[parts[0]]:
+            return
+        owner: str | None = parts[0]
+        names = [parts[1], self._earlier.get(parts[0], {}).get(parts[1], parts[1])]
+        while owner is not None:
+            yield from (f"{owner}.{each}" for each in names)
+            owner = self._inherits.get(owner)
 
     def is_recorded(self, name: str, version: str | None = None) -> bool:
         """Say whether a release, left out: any, has the option."""

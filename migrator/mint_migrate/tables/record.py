@@ -9,8 +9,8 @@ classes behind the command line. `fields` are those the class itself declares (w
 like `_BaseConfig`), `init` are the constructor's arguments, `forwards` says that it hands unknown
 keywords to its base, and `bases` names the public classes that the rest comes from.
 
-A record of verl holds, in the place of classes, the configurations of its entry points; see
-`tables.record_verl`.
+A record of verl holds, in the place of classes, the configurations of its entry points; one of
+OpenRLHF the options of its programs. See `tables.record_verl` and `tables.record_openrlhf`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 from mint_migrate.resources import checkout_dir
 from mint_migrate.tables.classes import Classes
 from mint_migrate.tables.outputs import write_atomic
+from mint_migrate.tables.record_openrlhf import record_programs
 from mint_migrate.tables.record_verl import record_configs
 
 CLASSES = {
@@ -35,6 +36,8 @@ CLASSES = {
 }
 """Classes recorded of the packages that are recorded in part; of TRL every public one is."""
 
+_READERS = {"openrlhf": record_programs, "verl": record_configs}
+"""What records the packages whose options are recorded by entry point."""
 _NAMED_LIKE_API = re.compile(r"^[A-Z]\w*(Trainer|Config|Callback|Arguments)$")
 _TOOLS = ("trl/commands/", "trl/cli/", "trl/skills/", "trl/scripts/", "trl/extras/_")
 """Folders behind TRL's command line, which scripts do not import from."""
@@ -47,14 +50,14 @@ def record_wheel(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file name is not a wheel's, or the package is not one that is recorded.
     """
-    known = ("trl", *CLASSES, "verl")
+    known = ("trl", *CLASSES, *_READERS)
     match = _WHEEL_NAME.match(path.name)
     if match is None or match["package"] not in known:
         raise ValueError(f"{path.name}: expected a wheel of one of {', '.join(known)}")
     package, version = match["package"], match["version"]
     with zipfile.ZipFile(path) as wheel:
-        if package == "verl":
-            return _record(package, version, record_configs(wheel))
+        if package in _READERS:
+            return _record(package, version, _READERS[package](wheel))
         trees = dict(_parse_modules(wheel, package))
         metadata = _requirements(wheel)
     classes = Classes(package, trees)

@@ -136,12 +136,14 @@ class AliasesFile(Strict):
     """Other ways to the same names.
 
     `roots`: packages whose submodules re-export upwards; `commands`: the classes whose fields are
-    the options of a command of TRL, in the order in which they are looked up.
+    the options of a command of TRL, in the order in which they are looked up; `inherits`: by owner
+    of recorded options, the owner whose rows it has where it lacks one of its own.
     """
 
     roots: list[Line]
     aliases: dict[Line, Line]
     commands: dict[Line, list[Line]] = Field(default_factory=dict)
+    inherits: dict[Line, Line] = Field(default_factory=dict)
 
 
 class RangeEntry(Strict):
@@ -177,6 +179,36 @@ class FactsFile(Strict):
 
     sources: dict[str, Line] = Field(default_factory=dict)
     facts: list[FactEntry]
+
+
+class RenamedEntry(Strict):
+    """An option and its names in the new vocabulary."""
+
+    old: Line
+    new: list[Line]
+    programs: list[Line] = Field(default_factory=list)
+    """Programs it holds for; empty: every one."""
+    note: Line = ""
+
+
+class RemainingEntry(Strict):
+    """An option that has no new name."""
+
+    old: Line
+    programs: list[Line] = Field(default_factory=list)
+    note: Line = ""
+
+
+class RenamesFile(Strict):
+    """What became of every option when a framework renamed all of them."""
+
+    since: Release
+    renamed: list[RenamedEntry]
+    """Same meaning: the row of the old name is also that of the new ones without one."""
+    replaced: list[RenamedEntry]
+    """Said in another way, as the note tells."""
+    kept: list[RemainingEntry]
+    gone: list[RemainingEntry]
 
 
 class SignatureEntry(Strict):
