@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 
 from mint_migrate.fronts.bindings import Binding, Scope, varying
-from mint_migrate.fronts.fields import merged
+from mint_migrate.fronts.fields import kept, merged
 from mint_migrate.fronts.resolve import Resolver
 from mint_migrate.fronts.setters import (
     ARGUMENTS,
@@ -132,7 +132,7 @@ class Effects:
         else:
             value = resolver.value_of(item.values[0])
             if item.appends and before is not None and before.words:
-                value = replace(value, parts=merged([*before.words[0].parts, *value.parts]))
+                value = replace(value, parts=kept([*before.words[0].parts, *value.parts]))
             self.put(item.name, (value,), scope)
 
     def _note(self, name: str, words: tuple[Word, ...]) -> None:
@@ -189,13 +189,19 @@ def _alone(part: Part) -> Word:
 def _stripped(word: Word) -> Word:
     """Return a value without blanks at its ends, as `read` leaves them out."""
     parts = list(word.parts)
-    if parts[0].kind is PartKind.TEXT:
+    while parts and parts[0].kind is PartKind.TEXT:
         num_blanks = len(parts[0].text) - len(parts[0].text.lstrip(_BLANKS))
         parts[0] = _trimmed(parts[0], num_blanks, 0)
-    if parts[-1].kind is PartKind.TEXT:
+        if parts[0].text:
+            break
+        parts.pop(0)
+    while parts and parts[-1].kind is PartKind.TEXT:
         num_blanks = len(parts[-1].text) - len(parts[-1].text.rstrip(_BLANKS))
         parts[-1] = _trimmed(parts[-1], 0, num_blanks)
-    return replace(word, parts=tuple(parts))
+        if parts[-1].text:
+            break
+        parts.pop()
+    return replace(word, parts=kept(parts))
 
 
 def _trimmed(part: Part, before: int, behind: int) -> Part:

@@ -69,6 +69,14 @@ def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
     return (empty or Part(kind=PartKind.TEXT, text="", places=(Place(0, 0, 0),)),)
 
 
+def kept(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Return the parts of a value, each text where it stands; one empty text where all are."""
+    result = list(parts)
+    return tuple(part for part in result if part.kind is not PartKind.TEXT or part.text) or merged(
+        result[:1]
+    )
+
+
 def common_places(parts: Sequence[Part]) -> tuple[Place, ...]:
     """Return the places that hold all parts, from the innermost word outwards."""
     first, *others = parts

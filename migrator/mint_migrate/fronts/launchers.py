@@ -56,7 +56,7 @@ def migrate_launcher(source: Source, options: Options, tables: Tables, read: Rea
     shell, places = read_shell(source.text), Places(source.text)
     launches = find_launches(shell, places)
     mine = [launch for launch in launches if launch.method or _is_trl_script(launch, read)]
-    hidden = hidden_commands(shell)
+    hidden = hidden_commands(shell, launches)
     if not mine and not hidden:
         return _no_training(source)
     work = _Work(

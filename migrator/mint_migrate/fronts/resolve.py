@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from mint_migrate.fronts.bindings import Binding, Scope
 from mint_migrate.fronts.expansions import expanded, output_of
-from mint_migrate.fronts.fields import merged, split_fields, without_braces, word_of
+from mint_migrate.fronts.fields import kept, merged, split_fields, without_braces, word_of
 from mint_migrate.fronts.grammar import parse
 from mint_migrate.fronts.syntax import Command
 from mint_migrate.fronts.words import Part, PartKind, Word
@@ -44,8 +44,8 @@ class Resolver:
 
     def value_of(self, word: Word) -> Word:
         """Return a word as a variable keeps it: nothing in it separates words yet."""
-        parts = [replace(part, splits=False) for part in self.parts_of(word)]
-        return replace(word, parts=merged(parts))
+        known = (each for part in word.parts for each in self._known(part, is_kept=True))
+        return replace(word, parts=kept(replace(part, splits=False) for part in known))
 
     def words(self, words: Sequence[Word]) -> tuple[Word, ...]:
         """Return the words that a program is given."""
@@ -72,9 +72,10 @@ class Resolver:
             return None
         return output_of(known)
 
-    def _known(self, part: Part) -> Iterator[Part]:
+    def _known(self, part: Part, *, is_kept: bool = False) -> Iterator[Part]:
+        """Yield what is known of a part; a value that is kept is taken with what is not text."""
         if part.kind is PartKind.VARIABLE:
-            yield from self._variable(part)
+            yield from self._variable(part, is_kept=is_kept)
             return
         if part.kind is PartKind.ARRAY:
             yield from self._joined(part)
@@ -103,14 +104,14 @@ class Resolver:
                 yield _inserted(Part(kind=PartKind.TEXT, text=" "), part)
             yield from (_inserted(each, part) for each in word.parts)
 
-    def _variable(self, part: Part) -> Iterator[Part]:
+    def _variable(self, part: Part, *, is_kept: bool = False) -> Iterator[Part]:
         binding = self.scope.get(part.text)
         is_set = binding is not None and (bool(binding.words) or binding.varies)
         if is_set and binding is not None and not binding.varies:
             value = binding.words[0].parts
             is_empty = binding.words[0].text == ""
             if not (is_empty and part.operator.startswith(":")):
-                if self._is_text_and_environment(value):
+                if (is_kept and _is_list(value)) or self._is_text_and_environment(value):
                     yield from (_inserted(each, part) for each in value)
                 else:
                     yield self._named(part)
@@ -162,7 +163,7 @@ class Resolver:
         fields = split_fields(parts)
         raw = replace(word, site=None)
         if len(fields) == 1:
-            yield replace(raw, parts=fields[0])
+            yield replace(raw, parts=fields[0], source=self.text[raw.start : raw.end])
             return
         made = [word_of(field, raw, self.text) for field in fields]
         if not any(_OPTION.match(each.lead) for each in made):
@@ -179,8 +180,7 @@ class Resolver:
                 yield from known
                 continue
             value = binding.words[0].parts
-            has_blanks = any(item.kind is PartKind.TEXT and " " in item.text for item in value)
-            if has_blanks and not binding.is_array:
+            if _is_list(value) and not binding.is_array:
                 yield from self._from_list(part, value)
             else:
                 yield from known
@@ -188,6 +188,11 @@ class Resolver:
     def _from_list(self, part: Part, value: Sequence[Part]) -> Iterator[Part]:
         """Return a value that holds several words; the shell counts those that it computes."""
         fields = split_fields(_inserted(each, part) for each in value)
+        unknown = [field for field in fields if not all(map(self.is_current, field))]
+        if any(field[0].kind is not PartKind.TEXT for field in unknown):
+            # It may be no word at all, or several.
+            yield self._named(part)
+            return
         for number, field in enumerate(fields, start=1):
             if number > 1:
                 yield _inserted(Part(kind=PartKind.TEXT, text=" "), part)
@@ -234,13 +239,19 @@ class Resolver:
             yield tuple(_inserted(part, array) for part in parts)
 
 
+def _is_list(parts: Sequence[Part]) -> bool:
+    """Say whether a value holds several words."""
+    return any(part.kind is PartKind.TEXT and set(part.text) & set(" \t\n") for part in parts)
+
+
 def _defaults_itself(binding: Binding, part: Part) -> bool:
     """Say whether a variable was set to `${NAME:-text}` of its own name, which *part* is."""
     if binding.varies or len(binding.words) != 1 or len(binding.words[0].parts) != 1:
         return False
     own = binding.words[0].parts[0]
     is_same = (own.kind, own.text, own.default) == (part.kind, part.text, part.default)
-    return is_same and own.serial == part.serial and part.default is not None
+    has_default = bool(part.operator) and own.fallback == part.fallback
+    return is_same and has_default and own.serial == part.serial
 
 
 def _inserted(part: Part, around: Part) -> Part:

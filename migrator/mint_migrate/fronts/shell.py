@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from mint_migrate.fronts.bindings import Scope
 from mint_migrate.fronts.grammar import DECLARES, parse
+from mint_migrate.fronts.nested import Nested
 from mint_migrate.fronts.resolve import Resolver
-from mint_migrate.fronts.syntax import Command
+from mint_migrate.fronts.setters import ARGUMENTS, names_set_in
+from mint_migrate.fronts.syntax import Command, Script
 from mint_migrate.fronts.walk import Walker
 from mint_migrate.fronts.words import Word
 
@@ -46,19 +48,46 @@ class ShellScript:
         scope = self._scopes.get(id(command), Scope())
         return Resolver(scope, self.text).words(words)
 
+    def is_reached(self, command: Command) -> bool:
+        """Say whether the script may get to a command, as far as its text shows."""
+        scope = self._scopes.get(id(command))
+        return scope is None or not scope.is_dead
+
+    def inside(self, nested: Nested, command: Command) -> ShellScript | None:
+        """Return the script in a word or here-document of a command.
+
+        None where one of its variables has two meanings: here, and in the shell that reads it.
+        """
+        script = parse(nested.text, nested.offsets)
+        if nested.outer_names & frozenset(names_set_in(script.root, {})):
+            return None
+        scope = self._scopes.get(id(command), Scope()).copy()
+        return _followed(self.text, script, scope, is_nested=True)
+
     def candidates(self, name: str) -> tuple[str, ...]:
         """Return the texts that a variable is given somewhere in the script, in order."""
         return self._values.get(name, ())
 
+    @property
+    def sets(self) -> frozenset[str]:
+        """Return the names of all variables that the script sets."""
+        return self.varying | self.variables.keys()
+
 
 def read_shell(text: str) -> ShellScript:
     """Return the commands of a script. Text that is no shell gives commands nobody knows."""
-    script = parse(text)
+    return _followed(text, parse(text), Scope())
+
+
+def _followed(text: str, script: Script, scope: Scope, *, is_nested: bool = False) -> ShellScript:
     walker = Walker(text)
-    end = walker.follow(script.root, Scope())
+    if is_nested:
+        walker.effects.vary(ARGUMENTS, scope)
+    end = walker.follow(script.root, scope)
     known = {name: item.words for name, item in end.bindings.items() if not item.varies}
     varying = {name for name, values in walker.effects.values.items() if len(values) > 1}
-    varying |= walker.effects.unknown | {name for name, item in end.bindings.items() if item.varies}
+    varying |= walker.effects.unknown
+    varying |= {name for name, item in end.bindings.items() if item.varies}
     return ShellScript(
         text=text,
         commands=tuple(command for command in script.commands if command.words),

@@ -86,6 +86,11 @@ class Word:
         return "".join(texts)
 
     @property
+    def site_start(self) -> int:
+        """Return where the word starts, in the command that it belongs to."""
+        return self.start if self.site is None else self.site[0]
+
+    @property
     def site_end(self) -> int:
         """Return the offset behind the word, in the command that it belongs to."""
         return self.end if self.site is None else self.site[1]
@@ -167,10 +172,14 @@ class WordReader:
     def _finished(self, start: int) -> Word:
         if not self._parts:
             self._add("", start, start)
+        source = self.text[start : self.position]
+        # A line that goes on may do so right behind a word.
+        while source.endswith("\\\n"):
+            source = source[:-2]
         return Word(
             start=self.at(start),
-            end=self.at(self.position),
-            source=self.text[start : self.position],
+            end=self.at(start + len(source)),
+            source=source,
             parts=tuple(self._parts),
             is_quoted=self._is_quoted,
         )
