@@ -16,6 +16,8 @@ Planner = Callable[[Settings, Read], LaunchedScript]
 _PLANNERS = {
     ("verl", "main_ppo"): "verl.rl.plan_rl",
     ("verl", "main_dapo"): "verl.rl.plan_rl",
+    ("openrlhf", "train_ppo_ray"): "openrlhf.rl.plan_rl",
+    ("openrlhf", "train_ppo"): "openrlhf.rl.plan_rl",
     ("verl", "fsdp_sft_trainer"): "verl.sft.plan_sft",
     ("verl", "sft_trainer"): "verl.sft.plan_sft",
 }

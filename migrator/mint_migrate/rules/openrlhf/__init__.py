@@ -1,0 +1,1 @@
+"""Rules for OpenRLHF: its entry points, and what their flags become."""

@@ -1,0 +1,106 @@
+"""Rules: the policy's loss, and how a rollout becomes optimizer steps.
+
+Source: OpenRLHF `models/loss.py`, `utils/loss_utils.py` and `trainer/ray/ppo_actor.py` (0.6.4,
+0.8.5, 0.9.1, 0.10.4, 0.11.2).
+"""
+
+from __future__ import annotations
+
+from mint_migrate.model.openrlhf_script import Divergence, LossScript, UpdatesScript
+from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.rules.openrlhf.options import at_least, field_of, switch
+
+FIRST_WITH_TOKEN_MEAN = "0.8"
+"""Since then the loss is a mean over the tokens of a micro-batch."""
+FIRST_WITH_STEP_MEAN = "0.10.4"
+"""Since then it is a mean over the tokens of an optimizer step."""
+FIRST_WITH_BOUNDED_RATIO = "0.10.4"
+OFF = (0, 0.0, None)
+
+
+def plan_loss(settings: Settings, divergence: Divergence | None) -> LossScript:
+    """Decide the options of the policy's loss."""
+    kind = str(settings.known("policy_loss_type") or "ppo")
+    settings.exact("policy_loss_type", "policy_loss")
+    has_dual = settings.value("dual_clip").data is not None
+    if has_dual:
+        settings.use("dual_clip", kind="float")
+    if settings.value("entropy_loss_coef").data not in OFF:
+        settings.manual(
+            "entropy_loss_coef",
+            "MM402",
+            "the entropy of the policy is not available; choose a higher temperature or leave the "
+            "bonus out",
+        )
+    if settings.value("aux_loss_coef").data not in OFF:
+        settings.differ(
+            "aux_loss_coef", "MM239", "the loss that balances experts is left out", "nothing"
+        )
+    over_tokens = _aggregation(settings)
+    mode = settings.value("actor.loss_agg_mode").data
+    by_response = kind == "gspo" or mode == "seq-mean-token-mean"
+    settings.exact("actor.loss_agg_mode", "token_shares")
+    return LossScript(
+        kind=kind,
+        bounds=_plan_bounds(settings),
+        aggregation="response" if by_response else over_tokens,
+        dual_clip=has_dual,
+        bounds_ratio=at_least(settings, FIRST_WITH_BOUNDED_RATIO),
+        divergence=divergence,
+        divergence_aggregation=_divergence_aggregation(settings, over_tokens),
+    )
+
+
+def _plan_bounds(settings: Settings) -> tuple[str, str]:
+    if settings.value("eps_clip_low_high").data is not None:
+        settings.use("eps_clip_low_high", kind="list")
+        settings.exact("eps_clip", "nothing", "--eps_clip_low_high takes its place")
+        return "config.eps_clip_low_high[0]", "config.eps_clip_low_high[1]"
+    bound = field_of(settings, "eps_clip", "0.2", "float")
+    return bound, bound
+
+
+def _aggregation(settings: Settings) -> str:
+    """Return what the loss is a mean over: step | micro_batch | response."""
+    if at_least(settings, FIRST_WITH_STEP_MEAN):
+        return "step"
+    is_packed = switch(settings, "packing_samples", "token_shares")
+    if switch(settings, "use_dynamic_batch", "token_shares"):
+        settings.differ(
+            "use_dynamic_batch",
+            "MM235",
+            "the loss is the mean over the tokens of an optimizer step; the original takes it "
+            "within micro-batches that it fills by length",
+            "token_shares",
+        )
+        return "step"
+    if not is_packed and not at_least(settings, FIRST_WITH_TOKEN_MEAN):
+        return "response"
+    if settings.value("micro_train_batch_size").data == 1:
+        settings.exact("micro_train_batch_size", "token_shares")
+        return "response"
+    field_of(settings, "micro_train_batch_size", "1", "int", comment="samples averaged together")
+    return "micro_batch"
+
+
+def _divergence_aggregation(settings: Settings, over_tokens: str) -> str:
+    return over_tokens if at_least(settings, FIRST_WITH_TOKEN_MEAN) else "response"
+
+
+def plan_updates(settings: Settings, *, is_ragged: bool) -> UpdatesScript:
+    """Decide how many optimizer steps a rollout gives.
+
+    Args:
+        settings: the options of the launch.
+        is_ragged: a rollout may have fewer prompts than asked for.
+    """
+    keys = ("rollout_batch_size", "n_samples_per_prompt", "train_batch_size")
+    field_of(settings, "train_batch_size", "128", "int", comment="samples of an optimizer step")
+    field_of(settings, "max_epochs", "1", "int", comment="times a rollout is trained on")
+    field_of(settings, "num_episodes", "1", "int", comment="times all prompts are drawn")
+    prompts, repeats, samples = (settings.value(key) for key in keys)
+    fills = (
+        all(isinstance(item.data, int) for item in (prompts, repeats, samples))
+        and (prompts.data * repeats.data) % samples.data == 0
+    )
+    return UpdatesScript(fills=fills and not is_ragged)

@@ -1,0 +1,119 @@
+"""Rules: the model, its adapter, optimizer and learning rate.
+
+Source: OpenRLHF `trainer/ray/ppo_actor.py` (0.6.4, 0.9.1, 0.11.2): Adam with decoupled weight
+decay; the schedule of transformers moves with each optimizer step.
+"""
+
+from __future__ import annotations
+
+from mint_migrate.model.script import Schedule
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.settings import UNKNOWN, Settings
+from mint_migrate.rules.openrlhf.options import field_of
+
+FULL_FINETUNING_RANK = 32
+SERVER_ALPHA = 32
+
+
+def plan_model(settings: Settings) -> None:
+    """Decide the model, the rank of its adapter, and what the adapter trains.
+
+    Raises:
+        Blocked: no model is named.
+    """
+    if settings.value("pretrain").data is None:
+        raise Blocked("MM407", "`--pretrain` is not given, so there is no model to train")
+    settings.use("pretrain", "model", kind="str", comment="a name that the server knows")
+    rank = settings.value("lora_rank")
+    if rank.is_known and not rank.data:
+        settings.add_field("lora_rank", str(FULL_FINETUNING_RANK), "int")
+        settings.differ(
+            "lora_rank",
+            "MM414",
+            f"all weights were trained; MinT trains a LoRA adapter of rank {FULL_FINETUNING_RANK}, "
+            "which usually wants a learning rate 10 to 20 times as high",
+            "config.lora_rank",
+        )
+        for key in ("lora_alpha", "lora_dropout", "target_modules"):
+            settings.exact(key, "nothing", "there was no adapter")
+        return
+    settings.use("lora_rank", kind="int")
+    _plan_adapter(settings)
+
+
+def _plan_adapter(settings: Settings) -> None:
+    alpha = settings.value("lora_alpha")
+    if alpha.data != SERVER_ALPHA:
+        settings.differ(
+            "lora_alpha",
+            "MM205",
+            f"LoRA alpha is {alpha.text} in the original and {SERVER_ALPHA} on the server",
+        )
+    else:
+        settings.exact("lora_alpha", "the server's")
+    dropout = settings.value("lora_dropout")
+    if dropout.data not in {0, None}:
+        settings.differ("lora_dropout", "MM207", f"LoRA dropout of {dropout.text} is left out")
+    modules = settings.value("target_modules").data
+    if modules in ("all-linear", ["all-linear"], None):
+        settings.exact("target_modules", "create_lora_training_client(...)")
+    else:
+        settings.differ(
+            "target_modules",
+            "MM206",
+            "the adapter trains all linear layers, the original's only those it names",
+        )
+
+
+def plan_optimizer(settings: Settings) -> tuple[Schedule, dict[str, str]]:
+    """Return the schedule and the expression of each optimizer setting.
+
+    Raises:
+        Blocked: another optimizer than Adam, or a schedule that has no formula here.
+    """
+    if settings.value("actor.optim").data not in {"adam", None}:
+        raise Blocked("MM213", "the optimizer is muon; MinT has AdamW")
+    settings.exact("actor.optim", "AdamParams")
+    field_of(settings, "actor_learning_rate", "1e-06", "float", "learning_rate")
+    betas = settings.value("adam_betas")
+    if betas.data is UNKNOWN:
+        raise Blocked("MM292", "`--adam_betas` must be known; write its values out")
+    beta1, beta2 = betas.data or (0.9, 0.95)
+    settings.exact("adam_betas", "AdamParams")
+    epsilon = settings.value("actor.adam.eps")
+    settings.exact("actor.adam.eps", "AdamParams.eps")
+    ref = {
+        "adam_beta1": repr(beta1),
+        "adam_beta2": repr(beta2),
+        "adam_epsilon": "1e-8" if epsilon.data is None else epsilon.text,
+        "weight_decay": field_of(settings, "l2", "0.0", "float", "weight_decay"),
+        "max_grad_norm": field_of(settings, "max_norm", "1.0", "float", "max_grad_norm"),
+    }
+    return _plan_schedule(settings), ref
+
+
+def _plan_schedule(settings: Settings) -> Schedule:
+    kind = settings.known("lr_scheduler") or "cosine_with_min_lr"
+    settings.exact("lr_scheduler", "learning_rate_at")
+    if kind == "constant":
+        settings.exact("lr_warmup_ratio", "nothing", "this schedule has no warm-up")
+        return Schedule(kind="constant", words="constant")
+    ratio = field_of(settings, "lr_warmup_ratio", "0.03", "float")
+    warmup = f"math.ceil({ratio} * num_steps)"
+    if kind == "cosine_with_min_lr":
+        return Schedule(
+            kind="cosine_with_min_lr",
+            words="half a cosine down to a tenth, after a linear warm-up",
+            warmup=warmup,
+            floor=_plan_floor(settings),
+            angle="math.pi",
+        )
+    raise Blocked("MM212", f"the schedule `{kind}` is none of cosine_with_min_lr, constant")
+
+
+def _plan_floor(settings: Settings) -> str:
+    key = "actor.min_lr_ratio"
+    if settings.value(key).data in {0.1, None}:
+        settings.exact(key, "learning_rate_at")
+        return "0.1"
+    return settings.use(key, "min_lr_ratio", kind="float")

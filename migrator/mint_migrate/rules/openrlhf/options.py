@@ -1,0 +1,54 @@
+"""What the rules of OpenRLHF ask of the options of a launch.
+
+Options are known by their first names (`--eps_clip`); those that only the dotted vocabulary has, by
+their own (`actor.loss_agg_mode`).
+"""
+
+from __future__ import annotations
+
+from mint_migrate.rules.launched.settings import UNKNOWN, Settings
+from mint_migrate.tables.versions import version_key
+
+DOTTED = "0.10.2"
+"""First recorded release with dotted names."""
+
+
+def at_least(settings: Settings, release: str) -> bool:
+    """Say whether the launch was written for *release* or a later one."""
+    return version_key(settings.version) >= version_key(release)
+
+
+def field_of(
+    settings: Settings, key: str, fallback: str, kind: str, name: str = "", comment: str = ""
+) -> str:
+    """Make an option a field; return the expression that reads it.
+
+    Args:
+        settings: the options of the launch.
+        key: the option.
+        fallback: the default, an expression, in releases that have no such option.
+        kind: annotation of the field.
+        name: of the field; left out: the option's.
+        comment: what the reader of the result should know of it.
+    """
+    setting = settings.value(key)
+    if setting.given is None and setting.data is None:
+        return settings.add_field(name or key, fallback, kind, comment)
+    return settings.use(key, name, kind=kind, comment=comment)
+
+
+def is_positive(settings: Settings, key: str) -> bool:
+    """Say whether an option is a number above 0, as far as the text shows."""
+    data = settings.value(key).data
+    return data is UNKNOWN or (isinstance(data, int | float) and data > 0)
+
+
+def switch(settings: Settings, key: str, target: str) -> bool:
+    """Return the value of a switch, and say where it went.
+
+    Raises:
+        Blocked: only the shell knows it.
+    """
+    value = bool(settings.known(key))
+    settings.exact(key, target)
+    return value

@@ -1,0 +1,129 @@
+"""Rules: data sets of prompts, their text and their order.
+
+Source: OpenRLHF `datasets/utils.py`, `datasets/prompts_dataset.py`, `utils/agent.py` (0.9.1,
+0.11.2), `trainer/ppo_utils/experience_maker.py` (0.4.5 to 0.8.5) and `trainer/ppo_trainer.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from mint_migrate.model.openrlhf_script import PromptsScript
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.settings import UNKNOWN, Settings
+from mint_migrate.rules.openrlhf.options import at_least, field_of, switch
+
+FILES = frozenset({".json", ".jsonl", ".csv", ".parquet", ".arrow"})
+FIRST_WITH_TOTAL_LENGTH = "0.9.10"
+"""Since then prompt and response share one limit."""
+FIRST_IN_EXECUTORS = "0.9"
+"""Since then an executor cuts a prompt from its left; before, the tokenizer cut its right."""
+FIRST_WITH_REST = "0.11"
+"""Since then the prompts at the end of an episode are trained on, however few they are."""
+
+
+def plan_prompts(settings: Settings) -> PromptsScript:
+    """Decide the options of the prompts.
+
+    Raises:
+        Blocked: no data is named, or a loading script of the user's own.
+    """
+    if settings.value("prompt_data").data is None:
+        raise Blocked("MM407", "`--prompt_data` is not given, so there is nothing to train on")
+    settings.use("prompt_data", kind="str", comment="files, folders or names, separated by commas")
+    field_of(settings, "prompt_split", '"train"', "str")
+    field_of(settings, "input_key", '"input"', "str")
+    has_label = settings.value("label_key").data is not None
+    if has_label:
+        settings.use("label_key", kind="str")
+    chat = switch(settings, "apply_chat_template", "render_prompt")
+    has_limit = settings.is_given("max_samples")
+    if has_limit:
+        settings.use("max_samples", kind="int", comment="rows")
+    blends = _plan_probabilities(settings)
+    has_template = _plan_template(settings, chat=chat)
+    field_of(settings, "seed", "42", "int")
+    return PromptsScript(
+        kinds=_kinds(settings),
+        chat=chat,
+        template=has_template,
+        label=has_label,
+        limits=has_limit,
+        blends=blends,
+        cut="left" if at_least(settings, FIRST_IN_EXECUTORS) else "right",
+        longest=_plan_longest(settings),
+        keeps_rest=at_least(settings, FIRST_WITH_REST),
+    )
+
+
+def _plan_probabilities(settings: Settings) -> bool:
+    probabilities = settings.value("prompt_data_probs").data
+    if probabilities is None or (
+        str(probabilities) in {"1.0", "1"} and "," not in str(settings.value("prompt_data").data)
+    ):
+        settings.exact("prompt_data_probs", "nothing", "there is one data set")
+        return False
+    settings.use("prompt_data_probs", kind="str", comment="of drawing from each data set")
+    return True
+
+
+def _plan_template(settings: Settings, *, chat: bool) -> bool:
+    template = settings.value("input_template").data
+    if template is None:
+        settings.exact("input_template", "nothing")
+        return False
+    if chat:
+        settings.exact("input_template", "nothing", "a chat template takes its place")
+        return False
+    if template is not UNKNOWN and "{}" not in str(template):
+        settings.exact("input_template", "nothing", "without `{}` the original drops it")
+        return False
+    settings.use("input_template", kind="str")
+    return True
+
+
+def _kinds(settings: Settings) -> tuple[str, ...]:
+    """Return what the names of data sets may stand for.
+
+    Raises:
+        Blocked: one of them is a loading script.
+    """
+    kinds = set()
+    for key in ("prompt_data", "eval_dataset"):
+        named = settings.value(key).data
+        if named is None:
+            continue
+        if named is UNKNOWN:
+            return ("file", "folder", "hub", "@")
+        for part in str(named).split(","):
+            kinds |= _kinds_of(part.strip())
+    return tuple(kind for kind in ("file", "folder", "hub", "@") if kind in kinds)
+
+
+def _kinds_of(name: str) -> set[str]:
+    plain, at, _ = name.partition("@")
+    suffix = PurePosixPath(plain.strip()).suffix.lower()
+    if suffix == ".py":
+        raise Blocked("MM407", f"`{plain}` loads data with a script; write its rows to a file")
+    behind = {"@"} if at else set()
+    if suffix in FILES:
+        return {"file"} | behind
+    return {"folder", "hub"} | behind
+
+
+def _plan_longest(settings: Settings) -> str:
+    """Return the expression of the largest number of tokens of a prompt."""
+    if not at_least(settings, FIRST_WITH_TOTAL_LENGTH):
+        return field_of(settings, "prompt_max_len", "1024", "int", comment="tokens")
+    total = field_of(settings, "max_len", "2048", "int", comment="tokens, prompt and response")
+    key = new_tokens_key(settings)
+    if settings.value(key).data is None:
+        return f"({total} - 1)"
+    return f"({total} - config.max_new_tokens)"
+
+
+def new_tokens_key(settings: Settings) -> str:
+    """Return the name of the option for the length of a response."""
+    if at_least(settings, FIRST_WITH_TOTAL_LENGTH):
+        return settings.first("max_new_tokens", "rollout.max_new_tokens", "generate_max_len")
+    return "generate_max_len"

@@ -1,0 +1,70 @@
+"""Rules: where scores come from, and what is taken from them.
+
+Source: OpenRLHF `utils/remote_rm_utils.py` (0.6.4, 0.8.5), `utils/agent.py` and
+`trainer/ppo_utils/length_penalty.py` (0.11.2).
+"""
+
+from __future__ import annotations
+
+from mint_migrate.model.openrlhf_script import RewardScript
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.settings import UNKNOWN, Settings
+from mint_migrate.rules.openrlhf.options import at_least, field_of
+from mint_migrate.rules.openrlhf.prompts import FIRST_WITH_TOTAL_LENGTH, new_tokens_key
+
+FIRST_ONE_BY_ONE = "0.9"
+"""Since then a response is scored as soon as it is complete, alone."""
+
+
+def plan_reward(settings: Settings) -> RewardScript:
+    """Decide the options of the reward.
+
+    Raises:
+        Blocked: a reward model scores, or nothing does.
+    """
+    settings.exact("normalize_reward", "nothing", "it is about reward models that are loaded here")
+    remote = settings.value("remote_rm_url")
+    if remote.given is None or remote.data is None:
+        name = settings.value("reward_pretrain").text
+        raise Blocked(
+            "MM403",
+            f"the reward model {name} scores the responses; MinT has no scalar head: serve it "
+            "elsewhere and name its address, or a file with a `reward_func`, in `--remote_rm_url`",
+        )
+    for key in ("reward_pretrain", "reward_num_nodes", "reward_num_gpus_per_node"):
+        settings.exact(key, "nothing", "scores come from --remote_rm_url")
+    settings.use("remote_rm_url", kind="str")
+    return RewardScript(kind=_kind(settings), one_by_one=at_least(settings, FIRST_ONE_BY_ONE))
+
+
+def _kind(settings: Settings) -> str:
+    remote = settings.value("remote_rm_url")
+    text = remote.text if remote.data is UNKNOWN else str(remote.data)
+    bare = text.strip("\"'")
+    if bare.endswith(".py"):
+        return "function"
+    if "://" in bare or remote.data is not UNKNOWN:
+        return "http"
+    raise Blocked(
+        "MM292",
+        "`--remote_rm_url` is a file or an address, and only the shell knows which; write its "
+        "value out",
+    )
+
+
+def plan_penalties(settings: Settings) -> tuple[str, bool]:
+    """Return the longest response, where long ones lose, and whether those cut off do."""
+    longest = ""
+    if settings.value("overlong_buffer_len").data is not None:
+        settings.use("overlong_buffer_len", kind="float", comment="tokens")
+        field_of(settings, "overlong_penalty_factor", "1.0", "float")
+        longest = "config.generate_max_len"
+        if at_least(settings, FIRST_WITH_TOTAL_LENGTH):
+            has_length = settings.value(new_tokens_key(settings)).data is not None
+            longest = "config.max_new_tokens" if has_length else "config.max_len"
+    else:
+        settings.exact("overlong_penalty_factor", "nothing", "there is no buffer")
+    stops = settings.value("stop_properly_penalty_coef").data is not None
+    if stops:
+        settings.use("stop_properly_penalty_coef", kind="float")
+    return longest, stops

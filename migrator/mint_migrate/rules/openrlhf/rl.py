@@ -1,0 +1,81 @@
+"""The planner of OpenRLHF's RL entries: every part of the script, in the order it is read."""
+
+from __future__ import annotations
+
+from mint_migrate.fronts.processes import Read
+from mint_migrate.model.openrlhf_script import OpenRLHFScript
+from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.rules.openrlhf.advantages import plan_advantages, plan_divergence
+from mint_migrate.rules.openrlhf.loss import plan_loss, plan_updates
+from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
+from mint_migrate.rules.openrlhf.options import at_least, switch
+from mint_migrate.rules.openrlhf.prompts import plan_prompts
+from mint_migrate.rules.openrlhf.reward import plan_penalties, plan_reward
+from mint_migrate.rules.openrlhf.sampling import plan_sampling
+from mint_migrate.rules.openrlhf.saving import plan_saving, plan_tracker, plan_validation
+
+ROLES = (
+    *("learning_rate", "train", "save_checkpoint", "find_checkpoint"),
+    *("build_batch", "policy_loss", "evaluate"),
+)
+NAMES = {role: role for role in ROLES} | {"learning_rate": "learning_rate_at"}
+"""What the functions of a whole script are called: there are no names of the user's."""
+
+
+def plan_rl(settings: Settings, read: Read) -> OpenRLHFScript:
+    """Fill the record of an RL training.
+
+    Raises:
+        Blocked: the training cannot be expressed on MinT.
+    """
+    plan_model(settings)
+    prompts = plan_prompts(settings)
+    sampling = plan_sampling(settings)
+    advantages = plan_advantages(settings)
+    reward = plan_reward(settings)
+    longest, stops = plan_penalties(settings)
+    in_reward, in_loss = plan_divergence(settings)
+    loss = plan_loss(settings, in_loss)
+    filters = _plan_filter(settings)
+    updates = plan_updates(settings, is_ragged=prompts.keeps_rest)
+    schedule, ref = plan_optimizer(settings)
+    saving = plan_saving(settings)
+    validation = plan_validation(settings)
+    tracker, run_options = plan_tracker(settings)
+    packs = switch(settings, "packing_samples", "nothing to do")
+    return OpenRLHFScript(
+        names=NAMES,
+        fields=(),
+        schedule=schedule,
+        ref=ref,
+        prompts=prompts,
+        sampling=sampling,
+        reward=reward,
+        advantages=advantages,
+        loss=loss,
+        updates=updates,
+        reference=in_reward is not None or in_loss is not None,
+        reward_divergence=in_reward,
+        validation=validation,
+        appends_end=not at_least(settings, "0.9") and (at_least(settings, "0.8") or not packs),
+        ends_inside=at_least(settings, "0.8"),
+        overlong=longest,
+        stop_penalty=stops,
+        filters=filters,
+        filter_margin=not at_least(settings, "0.9"),
+        saves=saving.saves,
+        resumes=saving.resumes,
+        save_total_limit=saving.limits,
+        tracker=tracker,
+        run_options=run_options,
+    )
+
+
+def _plan_filter(settings: Settings) -> bool:
+    filters = switch(settings, "dynamic_filtering", "collect_rollouts")
+    key = "dynamic_filtering_reward_range"
+    if filters:
+        settings.use(key, kind="list")
+    else:
+        settings.exact(key, "nothing", "no prompt is filtered")
+    return filters

@@ -1,0 +1,45 @@
+"""Rules: how responses are sampled.
+
+Source: OpenRLHF `trainer/ppo_utils/samples_generator.py`, `utils/agent.py` (0.11.2) and
+`trainer/ppo_utils/experience_maker.py` (0.6.4, 0.9.1); `models/actor.py` for the temperature.
+"""
+
+from __future__ import annotations
+
+from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.rules.openrlhf.options import at_least, field_of
+from mint_migrate.rules.openrlhf.prompts import FIRST_WITH_TOTAL_LENGTH, new_tokens_key
+
+FIRST_WITH_SCALED_LOGITS = "0.6"
+"""Since then the logits are divided by the temperature when the actor trains as well."""
+
+
+def plan_sampling(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Return the sampling parameters besides the temperature, as (name, expression)."""
+    field_of(settings, "rollout_batch_size", "1024", "int", comment="prompts of a rollout")
+    field_of(settings, "n_samples_per_prompt", "1", "int")
+    pairs = [("max_tokens", _plan_length(settings))]
+    temperature = settings.value("temperature")
+    field_of(settings, "temperature", "1.0", "float")
+    if temperature.data not in {1.0, None} and at_least(settings, FIRST_WITH_SCALED_LOGITS):
+        settings.differ(
+            "temperature",
+            "MM246",
+            "log-probabilities are compared at temperature 1; the original divides the logits by "
+            f"{temperature.text} when it trains as well",
+            "config.temperature",
+        )
+    if settings.value("top_p").data in {1.0, None}:
+        settings.exact("top_p", "nothing", "has no effect with this value")
+    else:
+        pairs.append(("top_p", settings.use("top_p", kind="float")))
+    return tuple(pairs)
+
+
+def _plan_length(settings: Settings) -> str:
+    key = new_tokens_key(settings)
+    if not at_least(settings, FIRST_WITH_TOTAL_LENGTH):
+        return field_of(settings, key, "1024", "int", comment="tokens")
+    if settings.value(key).data is None:
+        return 'max(1, config.max_len - len(row["prompt_tokens"]))'
+    return settings.use(key, "max_new_tokens", kind="int", comment="tokens of a response")
