@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from verl.trainer.config import AlgoConfig
+from verl.trainer.config.algorithm import RolloutCorrectionConfig
 from verl.trainer.ppo.core_algos import (
     AdaptiveKLController,
     agg_loss,
@@ -80,7 +81,11 @@ def loss(case: dict[str, Any], batch: Batch) -> dict[str, np.ndarray]:
         ppo_mini_batch_size=4,
         ppo_micro_batch_size_per_gpu=1,
         use_dynamic_bsz=False,
-        policy_loss=PolicyLossConfig(loss_mode=case["loss"], **case["policy_loss"]),
+        policy_loss=PolicyLossConfig(
+            loss_mode=case["loss"],
+            rollout_correction=RolloutCorrectionConfig(**case["correction"]),
+            **case["policy_loss"],
+        ),
         **case["actor"],
     )
     everything = {

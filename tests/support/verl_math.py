@@ -5,19 +5,27 @@ The numbers are the same on both sides: padded in verl's environment, lists in a
 
 from __future__ import annotations
 
+import ast
+import functools
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from mint import types
+from mint_migrate.fronts.launchers import migrate_launcher
+from mint_migrate.model.outcome import Migrated
+from mint_migrate.model.source import Options, Source
 from mint_runtime.losses import LOSSES, LossInputs, resolve_config
 
 from support.environments import REQUIREMENTS, environment
+from support.scripts import tables
 
 Arrays = dict[str, np.ndarray]
 PROMPTS = (3, 1, 9, 4, 2)
@@ -48,6 +56,84 @@ SHAPES = {
     "large": Shape(groups=(8, 2, 7, 8, 3, 6), seed=6),
 }
 """Batches by name. `pairs` and the like have no response that stands alone."""
+
+
+ACTOR = "actor_rollout_ref.actor"
+LAUNCH = {
+    "data.train_files": "train.parquet",
+    "data.val_files": "test.parquet",
+    "data.train_batch_size": 32,
+    "data.max_prompt_length": 64,
+    "data.max_response_length": LONGEST,
+    "actor_rollout_ref.model.path": "Qwen/Qwen3-0.6B",
+    f"{ACTOR}.ppo_mini_batch_size": 8,
+    "trainer.logger": "console",
+}
+"""A small launch, four optimizer steps for each rollout."""
+
+
+@functools.cache
+def _launched(command: str, release: str) -> Migrated:
+    content = command.encode()
+    source = Source(path="run.sh", content=content, text=command, newline="\n")
+    options = Options(launched_version=("verl", release, "said by the test"))
+    result = migrate_launcher(source, options, tables(), lambda path: None)
+    assert isinstance(result, Migrated), result
+    return result
+
+
+def launched(overrides: Mapping[str, object], release: str = "0.9.1") -> Migrated:
+    """Convert a small launch of verl with some options more or others; None leaves one out."""
+    options = {**LAUNCH, **overrides}
+    words = [f"'{key}={value}'" for key, value in options.items() if value is not None]
+    return _launched(f"python3 -m verl.trainer.main_ppo {' '.join(words)}\n", release)
+
+
+def script_of(result: Migrated) -> str:
+    """Return the text of a conversion, which must have happened."""
+    assert result.text is not None, result.notices
+    return result.text
+
+
+@functools.cache
+def loaded(text: str) -> dict[str, Any]:
+    """Return what a converted script defines, and its configuration as `config`."""
+    module = ModuleType("converted")
+    exec(compile(text, "<converted>", "exec", dont_inherit=True), module.__dict__)
+    return {**module.__dict__, "config": module.__dict__["Config"]()}
+
+
+def builtin_of(text: str, config: Any) -> tuple[str, dict[str, float]]:
+    """Return the loss of the server that a script asks for, with its options; "" for its own."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".forward_backward"):
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            options = eval(given.get("loss_fn_config", "{}"), {"config": config})
+            return str(ast.literal_eval(given["loss_fn"])), options
+    return "", {}
+
+
+def our_loss(text: str, batch: Arrays, *, seed: int = 0) -> tuple[float, np.ndarray]:
+    """Return loss and gradient of a converted script, by its own functions."""
+    space = loaded(text)
+    samples, leaves = samples_of(space, batch), leaves_of(batch)
+    name, options = builtin_of(text, space["config"])
+    data = space["build_batch"](samples, space["config"])
+    torch.manual_seed(seed)
+    if name:
+        loss = builtin_loss(name, data, leaves, options)
+    else:
+        loss, _ = space["policy_loss"](samples, space["config"])(data, leaves)
+    loss.backward()
+    return loss.item(), gradient_of(leaves, batch)
+
+
+def padded(lists: list[list[float]], batch: Arrays) -> np.ndarray:
+    """Return one list of numbers for each response as `[B, T]`, zero in the padding."""
+    table = np.zeros_like(batch["new"])
+    for row, values in enumerate(lists):
+        table[row, : len(values)] = values
+    return table
 
 
 def draw(shape: Shape) -> Arrays:
@@ -122,7 +208,7 @@ def samples_of(space: dict[str, Any], batch: Arrays) -> list[Any]:
             group=int(batch["index"][row]),
             prompt=[11] * PROMPTS[row % len(PROMPTS)],
             tokens=[20] * int(length),
-            logprobs=columns["logprobs"],
+            logprobs=columns.pop("logprobs"),
             text="",
             truncated=False,
         )
