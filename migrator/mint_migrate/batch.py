@@ -11,11 +11,11 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mint_migrate import files, journal, project
+from mint_migrate import files, journal
+from mint_migrate.dispatch import migrate_file, tables
 from mint_migrate.errors import WriteError
 from mint_migrate.gather import Script
 from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
@@ -24,11 +24,6 @@ from mint_migrate.outputs import is_our_output, is_same, markers, readable, stam
 from mint_migrate.pool import num_workers, ordered_map
 from mint_migrate.report.diff import unified
 from mint_migrate.todo import Todo
-
-if TYPE_CHECKING:
-    from mint_migrate.tables.lookup import Tables
-
-NO_FRAMEWORK = "MM107"
 
 
 class Mode(StrEnum):
@@ -137,14 +132,7 @@ def _prepare() -> None:
     import mint_migrate.render.script
     import mint_migrate.rewrite.module  # noqa: F401
 
-    _tables()
-
-
-@cache
-def _tables() -> Tables:
-    from mint_migrate.tables.lookup import load_tables
-
-    return load_tables()
+    tables()
 
 
 def _landed(script: Script, job: Job) -> Landing:
@@ -167,7 +155,7 @@ def migrate_path(path: Path, options: Options, base: Path | None = None) -> tupl
         reason = "mint-migrate wrote this script; it is not migrated again"
         return Skipped(path=source.path, code="MM111", reason=reason), ""
     try:
-        return _migrate(source, options, base), ""
+        return migrate_file(source, options, base), ""
     except Exception as error:
         # A bug of ours must not take the other files down with it.
         kind = type(error).__name__
@@ -177,55 +165,6 @@ def migrate_path(path: Path, options: Options, base: Path | None = None) -> tupl
             reason=f"mint-migrate failed ({kind}: {error}); this is a bug of mint-migrate",
             hint="run it again with `--verbose` and report what it prints",
         ), traceback.format_exc()
-
-
-def _migrate(source: Source, options: Options, base: Path | None) -> Outcome:
-
-    if options.source_version is None:
-        pinned = project.find_version(Path(source.path), source.text)
-        options = replace(options, project_version=pinned)
-    suffix = Path(source.path).suffix
-    if suffix == ".ipynb":
-        from mint_migrate.fronts.notebooks import migrate_notebook
-
-        return migrate_notebook(source, options, _tables())
-    if suffix in files.LAUNCHES:
-        from mint_migrate.fronts.launchers import migrate_config, migrate_launcher
-
-        if options.launched_version is None:
-            launched = project.launched_version(Path(source.path), source.text)
-            options = replace(options, launched_version=launched)
-        migrate = migrate_config if suffix in (".yaml", ".yml") else migrate_launcher
-        return migrate(source, options, _tables(), _reader(Path(source.path)))
-    from mint_migrate.pipeline import migrate_source
-
-    outcome = migrate_source(source, options, _tables())
-    if isinstance(outcome, Skipped) and outcome.code == NO_FRAMEWORK:
-        from mint_migrate.local.through import through_other_files
-
-        return through_other_files(source, _release(options), base) or outcome
-    return outcome
-
-
-def _release(options: Options) -> tuple[str, str]:
-    """Return the release that a script without a use of its own is taken to be written for."""
-    if options.source_version is not None:
-        return options.source_version, "given with --source-version"
-    return options.project_version or (_tables().versions[-1], "the newest recorded release")
-
-
-def _reader(launcher: Path) -> Callable[[str], str | None]:
-    """Return how *launcher* finds the files it names: from its folder, the root, or here."""
-    folders = (launcher.parent, project.find_root(launcher), Path())
-
-    def read(name: str) -> str | None:
-        for folder in folders:
-            found = (folder / name) if name else folder
-            if found.is_file() and isinstance(source := files.read_any(found), Source):
-                return source.text
-        return None
-
-    return read
 
 
 def _land(script: Script, outcome: Outcome, job: Job) -> Landing:

@@ -45,8 +45,8 @@ MIGRATOR: dict[str, set[str]] = {
     "fronts": {
         *("detect", "fronts.given", "fronts.magics", "fronts.methods", "fronts.notebook"),
         "fronts.options",
-        *("fronts.places", "fronts.shell", "fronts.values", "fronts.words", "model", "pipeline"),
-        *("tables", "todo"),
+        *("fronts.places", "fronts.shell", "fronts.values", "fronts.words", "local", "model"),
+        *("pipeline", "tables", "todo"),
     },
     "outputs": {"", "fronts.notebook", "stamp", "todo"},
     "files": {"errors", "model", "outputs"},
@@ -62,9 +62,10 @@ MIGRATOR: dict[str, set[str]] = {
     "project": set(),
     "journal": {"", "errors", "files", "project"},
     "todo": {"model"},
+    "dispatch": {"files", "fronts", "local", "model", "pipeline", "project", "tables"},
     "batch": {
-        *("errors", "files", "fronts", "gather", "journal", "local", "model", "outputs"),
-        *("pipeline", "pool", "project", "render", "report", "rewrite", "tables", "todo"),
+        *("dispatch", "errors", "files", "gather", "journal", "model", "outputs", "pipeline"),
+        *("pool", "render", "report", "rewrite", "todo"),
     },
     "bridge": {"", "errors"},
     "parity": {"bridge"},
