@@ -17,7 +17,37 @@ _REAL = ("bash", "basename", "cat", "date", "dirname", "env", "mkdir", "tee", "t
 _NOTE = """#!/bin/bash
 { printf '%s\\0' "${0##*/}" "$@"; printf '\\n\\0'; } >> "$STARTED"
 """
+_CONVERTED = """#!/bin/bash
+case "$1" in
+  *_mint.py) mapfile -t more < "$1.arguments"; exec {python} "$@" "${{more[@]}}" ;;
+esac
+"""
+_QUIET = "#!/bin/bash\nexit 0\n"
 _SECONDS = 20
+
+
+def programs(folder: Path, *, python: str = "") -> Path:
+    """Fill a folder with all programs that a launcher of ours may start; return it.
+
+    Args:
+        folder: does not exist yet.
+        python: what runs converted scripts, with the lines of `<script>.arguments` behind their
+            own arguments; other Python programs do nothing. Empty: each program notes its command
+            line in the file that `$STARTED` names.
+    """
+    folder.mkdir()
+    for name in _NOTED:
+        _program(folder / name, _NOTE if not python else _QUIET)
+    for name in _SILENT:
+        _program(folder / name, _QUIET)
+    for name in ("python", "python3") if python else ():
+        _program(folder / name, _CONVERTED.format(python=python))
+    _program(folder / "scontrol", "#!/bin/bash\necho node-1\n")
+    for name in _REAL:
+        found = shutil.which(name)
+        assert found is not None, name
+        (folder / name).symlink_to(found)
+    return folder
 
 
 def started(
@@ -31,23 +61,18 @@ def started(
         arguments: its own arguments.
         environment: variables it finds, besides a home folder.
     """
-    programs, place, note = folder / "bin", folder / "tree", folder / "started"
-    programs.mkdir()
+    place, note = folder / "tree", folder / "started"
     note.touch()
-    for name in _NOTED:
-        _program(programs / name, _NOTE)
-    for name in _SILENT:
-        _program(programs / name, "#!/bin/bash\nexit 0\n")
-    _program(programs / "scontrol", "#!/bin/bash\necho node-1\n")
-    for name in _REAL:
-        found = shutil.which(name)
-        assert found is not None, name
-        (programs / name).symlink_to(found)
     shutil.copytree(script.parent, place)
     subprocess.run(
         ["/bin/bash", script.name, *arguments],
         cwd=place,
-        env={"PATH": str(programs), "HOME": str(folder), "STARTED": str(note), **environment},
+        env={
+            "PATH": str(programs(folder / "bin")),
+            "HOME": str(folder),
+            "STARTED": str(note),
+            **environment,
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,0 +1,241 @@
+"""A folder in which a converted launcher trains: its tree, data, a home folder, small sizes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mint_migrate import cli
+from mint_migrate.batch import migrate_path
+from mint_migrate.model.outcome import Outcome
+from mint_migrate.model.source import Options
+
+from support.bash_run import programs
+from support.cases import FIXTURES
+
+NUM_ROWS = 12
+"""Three batches of the size below."""
+
+SMALL: Mapping[str, object] = {
+    "train_batch_size": 4,
+    "gen_batch_size": 4,
+    "val_batch_size": 4,
+    "rollout_batch_size": 4,
+    "ppo_mini_batch_size": 2,
+    "responses_per_prompt": 2,
+    "responses_per_val_prompt": 1,
+    "n_samples_per_prompt": 2,
+    "max_prompt_length": 512,
+    "prompt_max_len": 512,
+    "max_response_length": 12,
+    "generate_max_len": 12,
+    "max_new_tokens": 12,
+    "response_length": 12,
+    "max_length": 512,
+    "max_len": 512,
+    "lora_rank": 4,
+    "total_epochs": 1,
+    "total_training_steps": 3,
+    "num_episodes": 1,
+    "max_epochs": 1,
+    "max_samples": 12,
+}
+"""Values of configuration fields with which a step takes moments, given on the command line.
+
+What decides the mathematics stays: lengths, batches and groups only make the same thing smaller.
+"""
+
+Row = dict[str, Any]
+
+
+def options_of(case: Mapping[str, Any]) -> Options:
+    """Return the options of a migration that knows the release of a case."""
+    framework, version = case["source_version"].split("==")
+    return Options(launched_version=(framework, version, "given with --source-version"))
+
+
+def migrate(case: Mapping[str, Any]) -> Outcome:
+    """Migrate the launcher of a case where it lies."""
+    outcome, trace = migrate_path(FIXTURES / case["path"], options_of(case))
+    assert not trace, trace
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A converted launcher in its folder, and how it is started."""
+
+    folder: Path
+    scripts: tuple[Path, ...]
+    command: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def prepare(case: Mapping[str, Any], folder: Path) -> Prepared:
+    """Lay out a folder for a launcher of a case and migrate it there.
+
+    Args:
+        case: a launcher.
+        folder: does not exist yet; becomes the tree of the launcher, `home` in it its home folder.
+    """
+    original = FIXTURES / case["path"]
+    shutil.copytree(original.parent, folder)
+    launcher = folder / original.name
+    # Absolute paths of a cluster become those of the folder.
+    text = launcher.read_text(encoding="utf-8").replace("/mnt/", f"{folder}/mnt/")
+    launcher.write_text(text, encoding="utf-8")
+    for item in case.get("data", ()):
+        if isinstance(item, Mapping):
+            write_parquet(place(item["path"], folder), rows_of(item))
+    status = cli.run([str(launcher), "--source-version", case["source_version"]])
+    scripts = tuple(sorted(folder.glob(f"{launcher.stem}*_mint.py")))
+    assert scripts, f"{case['id']} is not converted: exit status {status}"
+    for script in scripts:
+        arguments = small_sizes(script.read_text(encoding="utf-8"))
+        Path(f"{script}.arguments").write_text("\n".join(arguments) + "\n", encoding="utf-8")
+    shell = folder / f"{launcher.stem}_mint.sh"
+    started = ("/bin/bash", shell.name) if shell.exists() else ("python", scripts[0].name)
+    bin_folder = programs(folder / "programs", python=sys.executable)
+    return Prepared(
+        folder=folder,
+        scripts=scripts,
+        command=(*started, *case.get("arguments", ())),
+        environment={
+            **case.get("environment", {}),
+            "PATH": str(bin_folder),
+            "HOME": str(folder / "home"),
+        },
+    )
+
+
+def place(path: str, folder: Path) -> Path:
+    """Return where a path of a launcher is within the folder it is laid out in."""
+    return folder / path.replace("$HOME", "home").lstrip("/")
+
+
+def small_sizes(text: str) -> list[str]:
+    """Return the arguments that make a converted script small: `SMALL`, of the fields it has."""
+    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    config = next(node for node in classes if node.name == "Config")
+    fields = {
+        node.target.id
+        for node in config.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    chosen = {name: value for name, value in SMALL.items() if name in fields}
+    return [part for name, value in chosen.items() for part in (f"--{name}", str(value))]
+
+
+def rows_of(item: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of a data file: those of its `rows`, the same ones every time."""
+    rng = random.Random(item["path"])
+    return [_ROWS[item["rows"]](rng, index, item) for index in range(NUM_ROWS)]
+
+
+def write_parquet(path: Path, rows: list[Row]) -> None:
+    """Write rows as verl reads them."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+def _rl_row(rng: random.Random, index: int, item: Mapping[str, Any]) -> Row:
+    source = item["data_source"]
+    question, truth = _TASKS.get(source, _sum)(rng)
+    return {
+        "data_source": source,
+        "prompt": [{"role": "user", "content": question}],
+        "ability": "math",
+        "reward_model": {"style": "rule", "ground_truth": truth},
+        "extra_info": {"split": Path(item["path"]).stem, "index": index},
+    }
+
+
+def _gsm8k_row(rng: random.Random, index: int, item: Mapping[str, Any]) -> Row:
+    question, truth = _sum(rng)
+    answer = f"It is the sum of the two.\n#### {truth}"
+    return {
+        **_rl_row(rng, index, {**item, "data_source": "openai/gsm8k"}),
+        "extra_info": {"index": index, "question": question, "answer": answer},
+    }
+
+
+def _messages_row(rng: random.Random, index: int, item: Mapping[str, Any]) -> Row:
+    turns = []
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        question, truth = _sum(rng)
+        turns += [{"role": "user", "content": question}, {"role": "assistant", "content": truth}]
+    return {"messages": turns}
+
+
+def _sum(rng: random.Random) -> tuple[str, str]:
+    first, second = rng.randint(1, 50), rng.randint(1, 50)
+    text = rng.choice(("What is {} + {}?", "Add {} and {}.", "I have {} apples and buy {}. Now?"))
+    return text.format(first, second), str(first + second)
+
+
+def _countdown(rng: random.Random) -> tuple[str, Row]:
+    numbers = [rng.randint(1, 30) for _ in range(3)]
+    truth = {"target": sum(numbers), "numbers": numbers}
+    return f"Reach {sum(numbers)} with {numbers}. Answer in <answer> </answer>.", truth
+
+
+def _logic(rng: random.Random) -> tuple[str, dict[str, str]]:
+    truth = {name: rng.choice(("knight", "knave")) for name in ("Ada", "Bo")}
+    return "Ada says that Bo is a knave. Who is what?", truth
+
+
+def _riddle(rng: random.Random) -> tuple[str, str]:
+    word = rng.choice(("candle", "shadow", "echo", "river", "stamp"))
+    return f"Which thing has {len(word)} letters and begins with {word[0]}?", word
+
+
+def _function(rng: random.Random) -> tuple[str, str]:
+    name = rng.choice(("double", "reverse", "largest"))
+    return f"Write a Python function `{name}`.", name
+
+
+def _summary(rng: random.Random) -> tuple[str, str]:
+    return "Shorten: the parcel came late and the box was wet.", "A late and wet parcel."
+
+
+_TASKS: dict[str, Callable[[random.Random], tuple[str, Any]]] = {
+    "countdown": _countdown,
+    "logic": _logic,
+    "riddles": _riddle,
+    "puzzles": _riddle,
+    "functions": _function,
+    "summaries": _summary,
+}
+"""By data source; every other one asks for sums."""
+_ROWS: dict[str, Callable[[random.Random, int, Mapping[str, Any]], Row]] = {
+    "rl": _rl_row,
+    "gsm8k": _gsm8k_row,
+    "messages": _messages_row,
+}
+
+
+def losses_in(folder: Path) -> list[float]:
+    """Return the losses that scripts below a folder have written so far, in order."""
+    lines = [
+        json.loads(line)
+        for path in folder.rglob("metrics.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.endswith("}")
+    ]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def models_of(case: Mapping[str, Any]) -> list[str]:
+    """Return the names of the models a converted script may ask for."""
+    return [re.sub(r"\$HOME", "home", name) for name in case["models"]]
