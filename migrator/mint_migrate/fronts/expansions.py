@@ -81,8 +81,8 @@ def _operated(body: str, reader: Reader) -> str | None:
         return None if value is None or operator else reader.scope.text(value)
     if match["sign"] == "#":
         return None if value is None or operator else str(len(value))
-    if value is None:
-        return None
+    if value is None or not operator:
+        return value
     if operator.lstrip(":") in {"-", "+", "=", "?"}:
         return _chosen(value, binding, operator, word, reader)
     return changed(value, operator, default_word(word), reader)
