@@ -130,7 +130,7 @@ def test_places_are_those_of_the_text(tmp_path: Path) -> None:
     path = tmp_path / "train.sh"
     path.write_text(f"M=(\n  a=1\n)\n{RL} ${{M[@]}} \\\n 'b=2'\n", encoding="utf-8")
     (items,) = walked(path)
-    assert [(item.line, item.column) for item in items] == [(2, 2), (5, 1)]
+    assert [(item.line, item.column) for item in items] == [(2, 3), (5, 2)]
 
 
 @pytest.mark.parametrize("case", LAUNCHERS, ids=lambda case: case["id"])

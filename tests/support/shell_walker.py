@@ -19,8 +19,7 @@ Then the pieces of its value count, each where it stands; a here-document that `
 into a variable is such a value. If what a variable holds is one expansion, the variable's word is
 the item. Two launches that share an array have each of its pieces once each.
 
-Places are (line, column) of the first character, line from 1, column from 0; of a quoted word, that
-of its quote.
+Places are line and column of the first character, both from 1; of a quoted word, those of its quote.
 """
 
 from __future__ import annotations
@@ -201,7 +200,7 @@ def _keys(options: Sequence[Word], folder: Path) -> Iterator[Item]:
     shown = file.relative_to(folder).as_posix()
     node = yaml.compose(file.read_text(encoding="utf-8"))
     for key, place in _leaves(node, ""):
-        yield Item(group="key", name=key, line=place.line + 1, column=place.column, path=shown)
+        yield Item(group="key", name=key, line=place.line + 1, column=place.column + 1, path=shown)
 
 
 def _leaves(node: yaml.Node | None, prefix: str) -> Iterator[tuple[str, yaml.Mark]]:
@@ -217,7 +216,7 @@ def _leaves(node: yaml.Node | None, prefix: str) -> Iterator[tuple[str, yaml.Mar
 def _item(text: str, group: str, word: Word) -> Item:
     name = word.text if group == "rest" else re.split(r"=", word.text.strip("\"'"), maxsplit=1)[0]
     line = text.count("\n", 0, word.start) + 1
-    column = word.start - text.rfind("\n", 0, word.start) - 1
+    column = word.start - text.rfind("\n", 0, word.start)
     return Item(group=group, name=name.lstrip("+~"), line=line, column=column)
 
 
