@@ -18,6 +18,8 @@ _PLANNERS = {
     ("verl", "main_dapo"): "verl.rl.plan_rl",
     ("openrlhf", "train_ppo_ray"): "openrlhf.rl.plan_rl",
     ("openrlhf", "train_ppo"): "openrlhf.rl.plan_rl",
+    ("openrlhf", "train_sft"): "openrlhf.sft.plan_sft",
+    ("openrlhf", "train_dpo"): "openrlhf.dpo.plan_dpo",
     ("verl", "fsdp_sft_trainer"): "verl.sft.plan_sft",
     ("verl", "sft_trainer"): "verl.sft.plan_sft",
 }

@@ -65,8 +65,15 @@ def _plan_adapter(settings: Settings) -> None:
         )
 
 
-def plan_optimizer(settings: Settings) -> tuple[Schedule, dict[str, str]]:
+def plan_optimizer(
+    settings: Settings, rate: str = "actor_learning_rate", default_rate: str = "1e-06"
+) -> tuple[Schedule, dict[str, str]]:
     """Return the schedule and the expression of each optimizer setting.
+
+    Args:
+        settings: the options of the launch.
+        rate: option of the learning rate.
+        default_rate: its value where neither launch nor release say one.
 
     Raises:
         Blocked: another optimizer than Adam, or a schedule that has no formula here.
@@ -74,7 +81,7 @@ def plan_optimizer(settings: Settings) -> tuple[Schedule, dict[str, str]]:
     if settings.value("actor.optim").data not in {"adam", None}:
         raise Blocked("MM213", "the optimizer is muon; MinT has AdamW")
     settings.exact("actor.optim", "AdamParams")
-    field_of(settings, "actor_learning_rate", "1e-06", "float", "learning_rate")
+    field_of(settings, rate, default_rate, "float", "learning_rate")
     betas = settings.value("adam_betas")
     if betas.data is UNKNOWN:
         raise Blocked("MM292", "`--adam_betas` must be known; write its values out")
@@ -108,7 +115,15 @@ def _plan_schedule(settings: Settings) -> Schedule:
             floor=_plan_floor(settings),
             angle="math.pi",
         )
-    raise Blocked("MM212", f"the schedule `{kind}` is none of cosine_with_min_lr, constant")
+    words = {
+        "linear": "linear down to 0, after a linear warm-up",
+        "cosine": "half a cosine down to 0, after a linear warm-up",
+        "constant_with_warmup": "a linear warm-up, then constant",
+    }
+    if kind not in words:
+        known = ", ".join(("cosine_with_min_lr", "constant", *words))
+        raise Blocked("MM212", f"the schedule `{kind}` is none of {known}")
+    return Schedule(kind=str(kind), words=words[kind], warmup=warmup)
 
 
 def _plan_floor(settings: Settings) -> str:

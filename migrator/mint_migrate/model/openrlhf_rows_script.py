@@ -1,0 +1,74 @@
+"""What the templates of OpenRLHF's entries that train on given rows look at: SFT and DPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mint_migrate.model.launched_script import LaunchedScript
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataScript:
+    """Where rows come from."""
+
+    kinds: tuple[str, ...]
+    """What a data set's name may be: file | folder | hub, and `@` for a folder inside of it."""
+    places: str
+    """The same in words."""
+    blends: bool
+    """Rows are drawn from several data sets with given probabilities."""
+    limits: bool
+    """At most so many rows count."""
+    chat: bool
+    """The tokenizer's chat template makes the text."""
+    own_chat_template: bool
+    template: bool
+    """A template of the launcher's makes the text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRlhfRowsScript(LaunchedScript):
+    """A training on rows that are given: every optimizer step has `train_batch_size` of them."""
+
+    data: DataScript
+    by_data: bool
+    """The number of steps for the learning rate is that of full windows, not of full epochs."""
+    micro_batches: bool
+    """The loss is a mean over micro-batches of means over tokens, not a mean over tokens."""
+    evaluates: bool
+    eval_by_epoch: bool
+    """Evaluation comes at the end of each epoch."""
+    run_options: str = ""
+    """Further keywords of `wandb.init`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRlhfSftScript(OpenRlhfRowsScript):
+    """A training of `openrlhf.cli.train_sft`."""
+
+    template: ClassVar[str] = "openrlhf_sft.py.j2"
+    headline: ClassVar[str] = "Supervised fine-tuning"
+    rows: str
+    """pairs (a prompt and a response, or a conversation whose last turn is trained on) |
+    conversations (all turns of the assistant) | texts (all of it).
+    """
+    output: bool
+    """The response has a column of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRlhfDpoScript(OpenRlhfRowsScript):
+    """A training of `openrlhf.cli.train_dpo`."""
+
+    template: ClassVar[str] = "openrlhf_dpo.py.j2"
+    headline: ClassVar[str] = "Direct preference optimization"
+    prompt: bool
+    """The prompt has a column of its own."""
+    ipo: bool
+    smooths: bool
+    """A share of the pairs is taken to be labeled the wrong way round."""
+    nll: bool
+    """The mean log-probability of the chosen answer is part of the loss."""
+    reference: str
+    """Expression of the model that is the reference."""

@@ -1,0 +1,145 @@
+"""Rules that OpenRLHF's entries on given rows share: data, batches, evaluation, checkpoints.
+
+Source: OpenRLHF `utils/utils.py`, `utils/distributed_sampler.py`, `utils/deepspeed/deepspeed.py`,
+`trainer/sft_trainer.py` and `trainer/dpo_trainer.py` (0.6.4, 0.9.1, 0.11.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mint_migrate.model.openrlhf_rows_script import DataScript
+from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.settings import UNKNOWN, Settings
+from mint_migrate.rules.openrlhf.loss import FIRST_WITH_STEP_MEAN
+from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
+from mint_migrate.rules.openrlhf.prompts import FILES
+
+_WORDS = {"file": "a file", "folder": "a folder", "hub": "a name on the hub"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rounds:
+    """When held-out rows are looked at and checkpoints are saved."""
+
+    evaluates: bool
+    by_epoch: bool
+    saves: bool
+    resumes: bool
+
+
+def plan_data(settings: Settings) -> DataScript:
+    """Decide where rows come from and how their texts are made.
+
+    Raises:
+        Blocked: no data set is named, or it loads itself with a script.
+    """
+    if settings.value("dataset").data is None:
+        raise Blocked("MM407", "`--dataset` is not given, so there is nothing to train on")
+    settings.use("dataset", kind="str", comment="files, folders or names, separated by commas")
+    field_of(
+        settings, settings.first("dataset_split", "train_split"), '"train"', "str", "dataset_split"
+    )
+    limits = settings.is_given("max_samples")
+    if limits:
+        settings.use("max_samples", kind="int", comment="rows")
+    chat = switch(settings, "apply_chat_template", "render")
+    own_template = settings.value("tokenizer_chat_template").data is not None
+    if own_template:
+        settings.use("tokenizer_chat_template", kind="str")
+    kinds = _kinds(settings)
+    field_of(settings, "seed", "42", "int")
+    return DataScript(
+        kinds=kinds,
+        places=_places(kinds),
+        blends=_plan_probabilities(settings),
+        limits=limits,
+        chat=chat,
+        own_chat_template=own_template,
+        template=_plan_template(settings, chat=chat),
+    )
+
+
+def _places(kinds: tuple[str, ...]) -> str:
+    text = " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)
+    return f"{text}; a folder in it may follow behind `@`" if "@" in kinds else text
+
+
+def _kinds(settings: Settings) -> tuple[str, ...]:
+    kinds: set[str] = set()
+    for key in ("dataset", "eval_dataset"):
+        named = settings.value(key).data
+        if named is UNKNOWN:
+            return ("file", "folder", "hub", "@")
+        for part in str(named).split(",") if named is not None else ():
+            plain, at, _ = part.strip().partition("@")
+            if plain.endswith(".py"):
+                raise Blocked(
+                    "MM407", f"`{plain}` loads data with a script; write its rows to a file"
+                )
+            is_file = PurePosixPath(plain.strip()).suffix.lower() in FILES
+            kinds |= {"file"} if is_file else {"folder", "hub"}
+            kinds |= {"@"} if at else set()
+    return tuple(kind for kind in ("file", "folder", "hub", "@") if kind in kinds)
+
+
+def _plan_probabilities(settings: Settings) -> bool:
+    probabilities = settings.value("dataset_probs").data
+    is_one = str(probabilities) in {"1.0", "1"} and "," not in str(settings.value("dataset").data)
+    if probabilities is None or is_one:
+        settings.exact("dataset_probs", "nothing", "there is one data set")
+        return False
+    settings.use("dataset_probs", kind="str", comment="of drawing from each data set")
+    return True
+
+
+def _plan_template(settings: Settings, *, chat: bool) -> bool:
+    template = settings.value("input_template").data
+    if template is None or chat:
+        settings.exact("input_template", "nothing")
+        return False
+    if template is not UNKNOWN and "{}" not in str(template):
+        settings.exact("input_template", "nothing", "without `{}` the original drops it")
+        return False
+    settings.use("input_template", kind="str")
+    return True
+
+
+def plan_batches(settings: Settings) -> bool:
+    """Decide the batch sizes; return whether the loss is a mean over micro-batches."""
+    field_of(settings, "train_batch_size", "128", "int", comment="rows of an optimizer step")
+    field_of(settings, "micro_train_batch_size", "8", "int", comment="rows a process takes at once")
+    number = settings.num_processes
+    settings.add_field("num_processes", str(number or 1), "int", "of the original")
+    if number is None:
+        settings.notices.append(
+            "the launcher does not say how many processes it starts, so one is assumed; "
+            "`--num-processes` changes it"
+        )
+    field_of(settings, "max_epochs", "1", "int")
+    field_of(settings, "max_len", "2048", "int", comment="tokens")
+    return not at_least(settings, FIRST_WITH_STEP_MEAN)
+
+
+def plan_rounds(settings: Settings) -> Rounds:
+    """Decide evaluation and checkpoints."""
+    evaluates = settings.value("eval_dataset").data is not None
+    by_epoch = not is_positive(settings, "eval_steps")
+    if evaluates:
+        settings.use("eval_dataset", kind="str")
+        field_of(settings, "eval_split", '"train"', "str")
+        if not by_epoch:
+            settings.use("eval_steps", kind="int", comment="steps between two evaluations")
+    for key in ("eval_dataset", "eval_split", "eval_steps"):
+        settings.exact(key, "evaluate" if evaluates else "nothing")
+    field_of(settings, "save_path", '"./ckpt"', "str", "output_dir")
+    saves = is_positive(settings, "save_steps")
+    resumes = switch(settings, "load_checkpoint", "train") and saves
+    if saves:
+        settings.use("save_steps", kind="int", comment="steps between two checkpoints")
+        field_of(settings, "ckpt_path", '"./ckpt/checkpoints"', "str")
+        field_of(settings, "max_ckpt_num", "3", "int")
+    for key in ("save_steps", "ckpt_path", "max_ckpt_num"):
+        settings.exact(key, "save_checkpoint" if saves else "nothing")
+    return Rounds(evaluates=evaluates, by_epoch=by_epoch, saves=saves, resumes=resumes)
