@@ -16,6 +16,7 @@ from typing import Any
 
 from mint_migrate.resources import checkout_dir
 from mint_migrate.tables.configs import (
+    CODES,
     PARTS,
     recorded_defaults,
     recorded_renames,
@@ -48,6 +49,7 @@ def build_parts(loaded: Loaded, upstream: Path) -> dict[str, dict[str, Any]]:
             "variants": recorded_variants(found),
             "inherits": inherits,
             "renames": recorded_renames(found, loaded.renames),
+            "rules": _rules(loaded, package),
         }
     return parts
 
@@ -61,6 +63,15 @@ def _rows(rows: list[Row]) -> dict[str, list[list[Any]]]:
     for row in rows:
         found.setdefault(row.id, []).append(list(astuple(row))[1:])
     return found
+
+
+def _rules(loaded: Loaded, package: str | None) -> dict[str, list[Any]]:
+    """Return the pages of the codes of one package, None: of all others."""
+    return {
+        rule.code: list(astuple(rule))[1:]
+        for rule in loaded.rules
+        if CODES.get(rule.code[2]) == package
+    }
 
 
 def build_index(loaded: Loaded, upstream: Path) -> dict[str, Any]:
@@ -78,7 +89,7 @@ def build_index(loaded: Loaded, upstream: Path) -> dict[str, Any]:
         "rows": rows,
         "roots": loaded.roots,
         "aliases": loaded.aliases,
-        "rules": {rule.code: list(astuple(rule))[1:] for rule in loaded.rules},
+        "rules": _rules(loaded, None),
         "facts": facts,
         "fact_packages": loaded.fact_packages,
         "meanings": loaded.meanings,

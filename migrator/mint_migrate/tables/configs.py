@@ -8,6 +8,8 @@ from mint_migrate.tables.schema import RenamesFile
 
 PARTS = ("openrlhf", "verl")
 """Packages whose rows stand in an index of their own, read when one of their names is looked up."""
+CODES = {"3": "verl", "4": "openrlhf"}
+"""Of those, by the first digit of their reason codes."""
 
 Records = dict[str, dict[str, dict[str, Any]]]
 """Package, release (in order), record."""

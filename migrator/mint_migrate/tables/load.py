@@ -246,8 +246,8 @@ _READERS = {
 
 
 def _reader_for(name: str) -> Callable[[_Reader, Path, Loaded], None]:
-    """Return what reads a file: `*_semantics.yaml` holds facts, most others rows."""
-    if name.endswith("_semantics.yaml"):
+    """Return what reads a file: `*semantics.yaml` holds facts, most others rows."""
+    if name.endswith("semantics.yaml"):
         return _read_facts
     return _READERS.get(name, _read_rows)
 

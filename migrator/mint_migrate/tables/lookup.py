@@ -49,6 +49,7 @@ class Tables:
         self._roots: frozenset[str] = frozenset(index["roots"])
         # A plan asks for the same releases and the same classes hundreds of times.
         self._transformers: dict[str, str] = {}
+        self._rules: dict[str, list[Any]] = dict(index["rules"])
         self._surface = Surface(index)
         self._options = Options(self._surface)
 
@@ -59,7 +60,12 @@ class Tables:
             self._unread.discard(package)
             part = self._read_part(package)
             self._rows |= part["rows"]
+            self._rules |= part["rules"]
             self._options.add(package, part)
+
+    def _open_all(self) -> None:
+        for package in sorted(self._unread):
+            self._open(package)
 
     def canonical(self, name: str) -> str:
         """Return the public name of *name*, itself where no other is known.
@@ -90,9 +96,6 @@ class Tables:
         """
         found = self._found(name)
         if found is None:
-            return None
-        is_recorded = self._options.is_recorded(name)
-        if version is not None and is_recorded and not self._options.is_recorded(name, version):
             return None
         return self._pick(found, name, version)
 
@@ -195,8 +198,7 @@ class Tables:
 
     def __iter__(self) -> Iterator[Row]:
         """Yield every row, as the tables state it."""
-        for package in sorted(self._unread):
-            self._open(package)
+        self._open_all()
         for name, entries in self._rows.items():
             for entry in entries:
                 yield _build_row(name, entry)
@@ -211,7 +213,9 @@ class Tables:
         Raises:
             KeyError: there is no such code; the message names the nearest ones.
         """
-        values = self._index["rules"].get(code)
+        if code not in self._rules:
+            self._open_all()
+        values = self._rules.get(code)
         if values is None:
             raise KeyError(f"no reason code `{code}`; there are {', '.join(self.codes)}")
         title, finds, writes, fidelity, lost, before, after, source, way_out = values
@@ -231,7 +235,8 @@ class Tables:
     @property
     def codes(self) -> tuple[str, ...]:
         """Return all reason codes, in order."""
-        return tuple(sorted(self._index["rules"], key=lambda code: (len(code), code)))
+        self._open_all()
+        return tuple(sorted(self._rules, key=lambda code: (len(code), code)))
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -396,7 +401,8 @@ class Tables:
             rows = [self._options.fitted(row, name) for row in rows]
         if version is None:
             return max(rows, key=lambda row: version_key(row.since) if row.since else (0,))
-        return next((row for row in rows if row.exists_in(version)), None)
+        holding = (row for row in rows if row.exists_in(version))
+        return next((row for row in holding if not self._options.lacks(row, name, version)), None)
 
 
 def _build_row(name: str, values: list[Any]) -> Row:

@@ -106,19 +106,32 @@ class Options:
     def fitted(self, row: Row, name: str) -> Row:
         """Return a row with the releases and the defaults that the records give *name*.
 
-        The row may be that of a family, or of the option's earlier name.
+        The row may be that of a family, or of the option's earlier name. Defaults of its own hold
+        for releases before the first one that lists the option: their code reads it already.
         """
         parts = self.split(name)
         changes = self._defaults[parts[0]].get(parts[1]) if parts else None
         if parts is None or changes is None:
             return row
-        since, until = self._surface.span(*parts)
+        first, until = self._surface.span(*parts)
+        listed = tuple((release, text) for release, text in changes)
+        read = tuple(item for item in row.defaults if first is not None and _is_before(item, first))
+        since = read[0][0] if read else first
         return replace(
             row,
             since=max(filter(None, (row.since, since)), key=version_key, default=None),
             until=min(filter(None, (row.until, until)), key=version_key, default=None),
-            defaults=row.defaults or tuple((release, text) for release, text in changes),
+            defaults=read + listed,
         )
+
+    def lacks(self, row: Row, name: str, version: str) -> bool:
+        """Say whether *version* lacks a recorded option that *row*, fitted to it, is of."""
+        parts = self.split(name)
+        if parts is None or parts[1] not in self._defaults[parts[0]]:
+            return False
+        first, _ = self._surface.span(*parts)
+        is_read = first is not None and _is_before((version, ""), first)
+        return not is_read and not self.is_recorded(name, version)
 
     def variant(self, name: str, label: str, version: str) -> str | None:
         """Return the default of an option in another file of its entry point.
@@ -134,3 +147,7 @@ class Options:
         nearest = self._surface.nearest(parts[0].partition(".")[0], version)
         texts = self._variants.get(parts[0], {}).get(label, {}).get(nearest, {})
         return texts.get(parts[1])
+
+
+def _is_before(item: tuple[str, str], release: str) -> bool:
+    return version_key(item[0]) < version_key(release)
