@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mint_migrate import console
 from mint_migrate.assistant import commands
-from mint_migrate.assistant.records import Answer, Listing
+from mint_migrate.assistant.records import Answer, Listing, Source
 from mint_migrate.tables.lookup import load_tables
 
 
@@ -28,19 +28,21 @@ def mappings(
     """Show the rows of *symbol*, or the list of the tables; return 1 when no row has it.
 
     Args:
-        symbol: a class, a field, an option such as `trl dpo --beta`, or a bare name.
+        symbol: a class, a field, an option such as `trl dpo --beta`, a key of verl, a flag of
+            OpenRLHF, or a bare name.
         format_: `text` or `json`.
         source_version: release as `verl==VERSION`, or of TRL as `VERSION`; None: all of them.
 
     Raises:
         UsageError: the release or the format is not one.
     """
-    version = None
+    source = None
     if source_version is not None:
         from mint_migrate.cli_migrate import parse_source_version
 
-        _, version = parse_source_version(source_version)
-    return _show(*commands.mappings(symbol, load_tables(), version), format_=format_)
+        package, version = parse_source_version(source_version)
+        source = Source(package=package, version=version)
+    return _show(*commands.mappings(symbol, load_tables(), source), format_=format_)
 
 
 def _show(record: Answer | Listing, status: int, *, format_: str) -> int:

@@ -8,7 +8,7 @@ from mint_migrate.assistant import symbols
 from mint_migrate.assistant.answer import answer
 from mint_migrate.assistant.answer import explain as explain_code
 from mint_migrate.assistant.entries import at, row_entry
-from mint_migrate.assistant.records import Answer, Group, Listing, Near
+from mint_migrate.assistant.records import Answer, Group, Listing, Near, Source
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
@@ -27,17 +27,18 @@ def explain(code: str, tables: Tables) -> tuple[Answer, int]:
 
 
 def mappings(
-    symbol: str | None, tables: Tables, version: str | None = None
+    symbol: str | None, tables: Tables, source: Source | None = None
 ) -> tuple[Answer | Listing, int]:
     """Return the rows of *symbol*, the entry of a single row, or the list of all tables.
 
     *symbol* is what `symbols.named` takes; 1 where no row has it, or not in that release.
 
     Args:
-        version: release of TRL; without it, rows of all releases, the newest of each name.
+        source: a release; without it, rows of all releases, the newest of each name.
     """
     if not symbol:
         return Listing(symbol="", groups=_groups(tables)), 0
+    version = source.version if source is not None and source.package == "trl" else None
     found = symbols.named(symbol, tables, version)
     if found is None:
         near = symbols.nearest_symbols(symbol, tables)
@@ -45,9 +46,9 @@ def mappings(
         return Listing(
             symbol=symbol, nearest=tuple(Near(id=n, title=t) for n, t in titles.items())
         ), 1
-    rows = [row for name in found.ids if (row := tables.row(name, at(name, tables, version)))]
+    rows = [row for name in found.ids if (row := tables.row(name, at(name, tables, source)))]
     if len(found.ids) == 1:
-        entry = row_entry(found.ids[0], tables, version=version, via=found.via)
+        entry = row_entry(found.ids[0], tables, source=source, via=found.via)
         return Answer(question=symbol, entries=(entry,)), int(not rows)
     bases = tables.bases_in(tables.canonical(symbol), version)
     return Listing(symbol=symbol, rows=tuple(rows), bases=bases), int(not rows)
@@ -63,7 +64,7 @@ def _groups(tables: Tables) -> tuple[Group, ...]:
     """Return all owners of rows with the number of their names by outcome."""
     counts: dict[str, dict[Fidelity, int]] = {}
     for row in _newest(tables, tables):
-        owner = counts.setdefault(row.id.rpartition(".")[0] or row.id, {})
+        owner = counts.setdefault(tables.owner(row.id) or row.id, {})
         owner[row.fidelity] = owner.get(row.fidelity, 0) + 1
     return tuple(
         Group(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mint_migrate.assistant.records import Entry, Near
+from mint_migrate.assistant.records import Entry, Near, Source
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.tables.concepts import Concept
 from mint_migrate.tables.lookup import Tables
@@ -33,28 +33,31 @@ def concept_entry(concept: Concept, tables: Tables) -> Entry:
     )
 
 
-def at(name: str, tables: Tables, version: str | None) -> str | None:
-    """Return the release in which the row *name* is looked up for a script of TRL *version*.
+def at(name: str, tables: Tables, source: Source | None) -> str | None:
+    """Return the release in which the row *name* is looked up for a script of *source*.
 
-    Rows of transformers follow the release of the time; those of other packages are the newest.
+    Rows of transformers follow the release of TRL's time; those of other packages are the newest.
     """
     package = name.partition(".")[0]
-    if version is None or package not in ("trl", "transformers"):
+    if source is None:
         return None
-    return version if package == "trl" else tables.transformers_of(version)
+    if package == source.package:
+        return source.version
+    is_beside = (package, source.package) == ("transformers", "trl")
+    return tables.transformers_of(source.version) if is_beside else None
 
 
-def row_entry(name: str, tables: Tables, *, version: str | None = None, via: str = "") -> Entry:
+def row_entry(name: str, tables: Tables, *, source: Source | None = None, via: str = "") -> Entry:
     """Return the entry of the row *name*, of all its releases.
 
     Args:
-        name: id of a row.
+        name: id of a row, or an option that the row of a family answers for.
         tables: the mapping tables.
-        version: release of TRL whose outcome and default are told; None: the newest one.
+        source: release whose outcome and default are told; None: the newest one.
         via: how another name led to the row, as a sentence.
     """
-    rows = [row for row in tables.rows_for(name) if row.id == name]
-    release = at(name, tables, version)
+    rows = tables.rows_of(name)
+    release = at(name, tables, source)
     in_release = tables.row(name, release)
     shown = in_release or tables.row(name) or rows[-1]
     text = [("", via)] if via else []
@@ -66,6 +69,8 @@ def row_entry(name: str, tables: Tables, *, version: str | None = None, via: str
         text.append(("Unit", shown.unit))
     if shown.note:
         text.append(("", shown.note))
+    if shown.id != name:
+        text.append(("", f"The row `{shown.id}` answers for it."))
     text += _of_the_class(name, shown, tables)
     see: tuple[Near, ...] = ()
     if shown.code is not None:

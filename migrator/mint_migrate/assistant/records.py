@@ -9,6 +9,14 @@ from mint_migrate.tables.rows import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The release that a script was written for."""
+
+    package: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Near:
     """A pointer to an entry: what to ask for, and what it is about."""
 

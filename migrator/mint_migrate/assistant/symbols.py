@@ -29,7 +29,8 @@ def named(symbol: str, tables: Tables, version: str | None = None) -> Named | No
     """Return the rows that *symbol* names, None where there are none.
 
     *symbol* is a class, a field or method of one, also one that it inherits; an option of TRL's
-    command line such as `trl dpo --beta`; or a bare name, which names all rows that end with it.
+    command line such as `trl dpo --beta`; a key of verl or a flag of OpenRLHF, which several of
+    their commands may have; or a bare name, which names all rows that end with it.
 
     Args:
         version: release of TRL, which decides from which class a name is inherited.
@@ -39,6 +40,9 @@ def named(symbol: str, tables: Tables, version: str | None = None) -> Named | No
         row = tables.flag_row(option["command"], option["flag"], version)
         via = f"The option `--{option['flag'].lstrip('-')}` of `trl {option['command']}`."
         return Named(ids=(row.id,), via=via) if row is not None else None
+    options = _options_named(symbol, tables)
+    if options:
+        return Named(ids=tuple(options))
     name = tables.canonical(symbol)
     below = dict.fromkeys(row.id for row in tables.rows_for(name))
     if below:
@@ -59,6 +63,9 @@ def rows_named(symbol: str, tables: Tables) -> list[str]:
 
     `max_length` names `trl.SFTConfig.max_length`; capitals do not matter unless some row has them.
     """
+    options = _options_named(symbol, tables)
+    if options:
+        return options
     if symbol in tables and (row := tables.row(symbol)) is not None and "*" not in row.id:
         return [row.id]
     ids = list(dict.fromkeys(row.id for row in tables))
@@ -66,6 +73,17 @@ def rows_named(symbol: str, tables: Tables) -> list[str]:
     lowered = symbol.lower()
     found = exact or [name for name in ids if f".{name}".lower().endswith(f".{lowered}")]
     return sorted(found, key=_place)
+
+
+def _options_named(symbol: str, tables: Tables) -> list[str]:
+    """Return the recorded options that *symbol* names in full: with points, dashes, or a `+`.
+
+    A qualified one names itself; a bare word may be an option of any framework and is none here.
+    """
+    if tables.is_option(symbol):
+        return [symbol]
+    is_written = "." in symbol or symbol.startswith(("-", "+", "~"))
+    return tables.options_named(symbol) if is_written else []
 
 
 def concepts_named(symbol: str, tables: Tables) -> list[Concept]:
@@ -83,23 +101,33 @@ def concepts_named(symbol: str, tables: Tables) -> list[Concept]:
 
 
 def nearest_symbols(symbol: str, tables: Tables, limit: int = 5) -> list[str]:
-    """Return row ids whose last part is spelled like that of *symbol*, of the same class first."""
+    """Return row ids whose last part is spelled like that of *symbol*, of the same class first.
+
+    For a key of several parts, options of a configuration that are spelled like it come first.
+    """
+    keys: dict[str, list[str]] = {}
+    if symbol.count(".") > 1 or symbol.startswith("-"):
+        for name in tables.option_names:
+            keys.setdefault(name.split(".", 2)[2], []).append(name)
+    like = difflib.get_close_matches(symbol.lstrip("+~-"), keys, n=limit, cutoff=0.8)
+    first = [name for key in like for name in keys[key]]
     owner, _, last = tables.canonical(symbol).rpartition(".")
     by_last: dict[str, list[str]] = {}
     own: dict[str, list[str]] = {}
     owners = {owner, *_ancestors(owner, tables)} - {""}
-    for row in tables:
-        place, _, name = row.id.rpartition(".")
-        by_last.setdefault(name.lower(), []).append(row.id)
+    ids = (row.id for row in tables)
+    for each in dict.fromkeys([*ids, *tables.option_names]):
+        place, _, name = each.rpartition(".")
+        by_last.setdefault(name.lower(), []).append(each)
         if place in owners:
-            own.setdefault(name.lower(), []).append(row.id)
+            own.setdefault(name.lower(), []).append(each)
     found = [
         name
         for table in (own, by_last)
         for each in difflib.get_close_matches(last.lower(), table, n=limit, cutoff=0.7)
         for name in sorted(set(table[each]), key=_place)
     ]
-    return list(dict.fromkeys(found))[:limit]
+    return list(dict.fromkeys([*first, *found]))[:limit]
 
 
 def _ancestors(owner: str, tables: Tables) -> set[str]:

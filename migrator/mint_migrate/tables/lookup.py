@@ -188,6 +188,15 @@ class Tables:
         """Return the recorded bases of a class; without a release, of the newest that has it."""
         return self._surface.bases(owner, version)
 
+    def rows_of(self, name: str) -> list[Row]:
+        """Return the rows that answer for *name*, of every release, as `row` would."""
+        self._open(name)
+        found = self._found(name)
+        if found is None:
+            return []
+        rows = [_build_row(found, entry) for entry in self._rows[found]]
+        return [self._options.fitted(row, name) for row in rows]
+
     def rows_for(self, prefix: str) -> Iterator[Row]:
         """Yield every row whose id is *prefix* or stands below it, of every release."""
         self._open(prefix)
@@ -242,6 +251,35 @@ class Tables:
     def versions(self) -> tuple[str, ...]:
         """Return the recorded releases of TRL, oldest first."""
         return self.releases("trl")
+
+    def options_named(self, text: str) -> list[str]:
+        """Return the qualified names of the options that *text* names on a command line.
+
+        `+data.seed=1` and `--eps_clip` name one in full, of each entry point that has it; without
+        such a one, one that a family's row answers for; else those whose last parts are *text*.
+        """
+        self._open_all()
+        wanted = text.strip().lstrip("+~-").partition("=")[0]
+        places = (f"{owner}.{wanted}" for owner in self._options.owners)
+        found = self._options.named(wanted) or [name for name in places if name in self]
+        return found or self._options.ending(wanted)
+
+    def is_option(self, name: str) -> bool:
+        """Say whether a qualified name is an option of an entry point that some row answers for."""
+        self._open(name)
+        return self._options.split(name) is not None and name in self
+
+    def owner(self, name: str) -> str:
+        """Return the class or the entry point that a qualified name is of; empty for neither."""
+        self._open(name)
+        parts = self._options.split(name)
+        return parts[0] if parts is not None else name.rpartition(".")[0]
+
+    @property
+    def option_names(self) -> Iterator[str]:
+        """Return the qualified names of all recorded options."""
+        self._open_all()
+        return self._options.names()
 
     def config_keys(self, package: str, entry: str, version: str) -> frozenset[str]:
         """Return every recorded option of an entry point in the recorded release nearest *version*.
@@ -397,8 +435,7 @@ class Tables:
 
     def _pick(self, found: str, name: str, version: str | None) -> Row | None:
         rows = [_build_row(found, entry) for entry in self._rows[found]]
-        if self._options.split(name) is not None:
-            rows = [self._options.fitted(row, name) for row in rows]
+        rows = [self._options.fitted(row, name) for row in rows]
         if version is None:
             return max(rows, key=lambda row: version_key(row.since) if row.since else (0,))
         holding = (row for row in rows if row.exists_in(version))

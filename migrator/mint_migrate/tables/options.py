@@ -103,6 +103,30 @@ class Options:
             return option in self._defaults[owner]
         return option in self._surface.names(owner, version)
 
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Return the prefixes of the rows of all entry points that have been read."""
+        return tuple(self._defaults)
+
+    def named(self, text: str) -> list[str]:
+        """Return the qualified names of the recorded options whose whole name is *text*."""
+        flag = text.replace("-", "_")
+        table = self._defaults.items()
+        return [f"{owner}.{key}" for owner, keys in table for key in {text, flag} & set(keys)]
+
+    def ending(self, text: str) -> list[str]:
+        """Return the qualified names of the recorded options whose last parts are *text*."""
+        table = self._defaults.items()
+        return [
+            f"{owner}.{key}" for owner, keys in table for key in keys if key.endswith(f".{text}")
+        ]
+
+    def names(self) -> Iterator[str]:
+        """Yield the qualified names of all recorded options."""
+        for owner, keys in self._defaults.items():
+            for key in keys:
+                yield f"{owner}.{key}"
+
     def fitted(self, row: Row, name: str) -> Row:
         """Return a row with the releases and the defaults that the records give *name*.
 

@@ -10,6 +10,7 @@ from mint_migrate import cli
 from mint_migrate.assistant import commands
 from mint_migrate.assistant.as_json import as_json
 from mint_migrate.assistant.as_markdown import as_markdown
+from mint_migrate.assistant.records import Source
 from mint_migrate.assistant.render import as_text
 from mint_migrate.tables.lookup import load_tables
 
@@ -19,6 +20,11 @@ NARROW = 80
 @pytest.fixture(scope="module")
 def tables():
     return load_tables()
+
+
+def of_trl(version: str | None) -> Source | None:
+    """Return the release of TRL, None for none."""
+    return Source(package="trl", version=version) if version is not None else None
 
 
 def run(capsys, *arguments: str) -> tuple[int, str]:
@@ -140,22 +146,22 @@ def test_an_inherited_name_and_an_option_lead_to_the_row_that_decides_them(
     ],
 )
 def test_a_release_decides_which_default_is_told(version, status, words, tables):
-    record, found = commands.mappings("trl.GRPOConfig.beta", tables, version)
+    record, found = commands.mappings("trl.GRPOConfig.beta", tables, of_trl(version))
     assert found == status
     assert [word for word in words if word not in as_text(record, width=200)] == []
 
 
 def test_a_class_shows_only_the_names_of_the_release(tables):
-    record, status = commands.mappings("trl.GRPOConfig", tables, "0.14.0")
+    record, status = commands.mappings("trl.GRPOConfig", tables, of_trl("0.14.0"))
     names = {row.id.rpartition(".")[2] for row in record.rows}
     assert status == 0
     assert "beta" in names
     assert "epsilon" not in names
-    assert commands.mappings("trl.GRPOConfig", tables, "0.9.6")[1] == 1
+    assert commands.mappings("trl.GRPOConfig", tables, of_trl("0.9.6"))[1] == 1
 
 
 def test_an_inherited_row_of_transformers_follows_the_release_of_the_time(tables):
-    record, status = commands.mappings("trl.DPOConfig.warmup_ratio", tables, "0.9.6")
+    record, status = commands.mappings("trl.DPOConfig.warmup_ratio", tables, of_trl("0.9.6"))
     assert status == 0
     assert "Default: `0.0` in 4." in as_text(record, width=200)
 
