@@ -30,6 +30,8 @@ class Given:
     """File it stands in, where that is not the one that is migrated."""
     words: tuple[Word, ...] = ()
     data: Any = None
+    prefix: str = ""
+    """What stands before the key of an override: `+`, `++` or `~`."""
     number: str = ""
     """How a number is written, where `data` is one."""
 
