@@ -1,6 +1,6 @@
 """Rules: what one token counts in the loss of a step.
 
-Source: verl `agg_loss` of `trainer/ppo/core_algos.py`, and who calls it: to 0.8
+Source: verl `agg_loss` of `trainer/ppo/core_algos.py`, and who calls it: to 0.7
 `workers/actor/dp_actor.py`, one micro-batch after the other; since then
 `workers/engine/fsdp/transformer_impl.py`, with the sizes of the whole step.
 """
@@ -24,7 +24,9 @@ MODES: Final = (
 
 def sees_whole_steps(settings: Settings) -> bool:
     """Say whether the release divides by sizes of the step, not of each micro-batch."""
-    return version_key(settings.version) >= version_key("0.9")
+    if version_key(settings.version) >= version_key("0.8"):
+        return True
+    return settings.value("trainer.use_legacy_worker_impl").data == "disable"
 
 
 def plan_aggregation(settings: Settings) -> tuple[str, str]:
@@ -66,7 +68,7 @@ def _plan_horizon(settings: Settings) -> str:
                 "longest of each micro-batch",
                 horizon,
             )
-    if sees_whole_steps(settings):
+    if version_key(settings.version) >= version_key("0.7.1"):
         return horizon
     # These releases sum over the responses of a micro-batch and average over micro-batches.
     size = settings.value(f"{ACTOR}.ppo_micro_batch_size_per_gpu")

@@ -92,7 +92,9 @@ def _batch_size(settings: Settings) -> str:
 
 def plan_overlong(settings: Settings) -> Overlong | None:
     """Decide what long responses lose: only the manager `dapo` takes it from them."""
-    manager = settings.value(settings.first(*MANAGERS)).data
+    recipe = settings.owner.entry == "main_dapo"
+    name = settings.first(*MANAGERS)
+    manager = "dapo" if recipe and not settings.is_given(name) else settings.value(name).data
     prefix = next(
         (name for name in OVERLONG if settings.value(f"{name}.enable").data is not None),
         OVERLONG[0],

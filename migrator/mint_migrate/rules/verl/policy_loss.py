@@ -16,6 +16,7 @@ from mint_migrate.rules.verl.aggregation import KEY as AGGREGATION
 from mint_migrate.rules.verl.aggregation import plan_aggregation, sees_whole_steps
 from mint_migrate.rules.verl.correction import plan_correction
 from mint_migrate.rules.verl.divergence import plan_loss_divergence
+from mint_migrate.tables.versions import version_key
 
 ACTOR: Final = "actor_rollout_ref.actor"
 MODE: Final = f"{ACTOR}.policy_loss.loss_mode"
@@ -164,7 +165,8 @@ def _plan_own(settings: Settings, mode: str) -> dict[str, str]:
 
 def _averages_responses(settings: Settings, mode: str) -> bool:
     """Say whether the loss is a mean over responses whatever the aggregation is."""
-    averages = mode == "sapo" or (mode == "gspo" and not sees_whole_steps(settings))
+    is_old = version_key(settings.version) < version_key("0.9.1")
+    averages = mode == "sapo" or (mode == "gspo" and is_old)
     if averages:
         settings.exact(AGGREGATION, "token_shares", f"`{mode}` averages over responses anyway")
     return averages
