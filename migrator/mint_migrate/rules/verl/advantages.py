@@ -57,6 +57,7 @@ def plan_advantages(settings: Settings) -> Advantages:
         )
     if not is_replaced:
         settings.exact(KEY, TARGET)
+    settings.exact("algorithm.f_norm", "nothing", "verl's trainer does not hand it on")
     settings.exact("algorithm.lam", "nothing", f"`{estimator}` does not read it")
     _plan_reweighting(settings)
     num_responses = settings.value("actor_rollout_ref.rollout.n").data

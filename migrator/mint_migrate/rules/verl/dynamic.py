@@ -1,6 +1,6 @@
 """Rules: prompts that are left out because all their responses are equal; long responses.
 
-Source: verl `recipe/dapo/dapo_ray_trainer.py` and `workers/reward_manager/dapo.py` (to 0.8),
+Source: verl `recipe/dapo/dapo_ray_trainer.py` and `workers/reward_manager/dapo.py` (to 0.7),
 `trainer/ppo/v1/replay_buffer.py` and `experimental/reward_loop/reward_manager/dapo.py` (0.9.1).
 """
 
@@ -35,7 +35,7 @@ def plan_group_filter(settings: Settings) -> GroupFilter | None:
         Blocked: it is not said by what responses are compared.
     """
     names = ("enable", "metric", "max_num_gen_batches", "max_inflight_gen_batches")
-    reads = settings.owner.entry == "main_dapo" or _is_new(settings)
+    reads = _is_recipe(settings) or version_key(settings.version) >= version_key("0.9")
     if not reads or not settings.known(f"{FILTER}.enable"):
         note = "no prompt is left out" if reads else "only `main_dapo` of this release reads it"
         for name in names:
@@ -48,7 +48,7 @@ def plan_group_filter(settings: Settings) -> GroupFilter | None:
     for name in ("enable", "metric"):
         settings.exact(f"{FILTER}.{name}", "fill_rollout")
     settings.drop(f"{FILTER}.max_inflight_gen_batches", "MM346", "batches are sampled in turn")
-    if _is_new(settings):
+    if not _is_recipe(settings):
         settings.exact(f"{FILTER}.max_num_gen_batches", "nothing", "this release ignores it")
         settings.differ(
             f"{FILTER}.enable",
@@ -60,13 +60,13 @@ def plan_group_filter(settings: Settings) -> GroupFilter | None:
     return GroupFilter(
         metric=_metric(str(metric)),
         name=str(metric),
-        max_batches="" if _is_new(settings) else _max_batches(settings),
+        max_batches=_max_batches(settings) if _is_recipe(settings) else "",
         batch_size=_batch_size(settings),
     )
 
 
-def _is_new(settings: Settings) -> bool:
-    return version_key(settings.version) >= version_key("0.9")
+def _is_recipe(settings: Settings) -> bool:
+    return settings.owner.entry == "main_dapo"
 
 
 def _metric(name: str) -> str:
@@ -92,20 +92,27 @@ def _batch_size(settings: Settings) -> str:
 
 def plan_overlong(settings: Settings) -> Overlong | None:
     """Decide what long responses lose: only the manager `dapo` takes it from them."""
-    recipe = settings.owner.entry == "main_dapo"
     name = settings.first(*MANAGERS)
-    manager = "dapo" if recipe and not settings.is_given(name) else settings.value(name).data
-    prefix = next(
-        (name for name in OVERLONG if settings.value(f"{name}.enable").data is not None),
-        OVERLONG[0],
-    )
-    names = ("enable", "len", "penalty_factor", "log")
-    if manager != "dapo" or not settings.known(f"{prefix}.enable"):
-        note = "no overlong buffer is used" if manager == "dapo" else "only `dapo` reads it"
-        for name in names:
-            settings.exact(f"{prefix}.{name}", "nothing", note)
+    is_default = _is_recipe(settings) and not settings.is_given(name)
+    manager = "dapo" if is_default else settings.value(name).data
+    prefixes = [item for item in OVERLONG if settings.value(f"{item}.enable").data is not None]
+    prefix = prefixes[0] if prefixes else OVERLONG[0]
+    reads = manager == "dapo" and (_is_recipe(settings) or prefix != OVERLONG[2])
+    if not reads or not settings.known(f"{prefix}.enable"):
+        note = "no overlong buffer is used" if reads else "this entry point does not read it"
+        for part in ("enable", "len", "penalty_factor", "log"):
+            settings.exact(f"{prefix}.{part}", "nothing", note)
         return None
     settings.exact(f"{prefix}.enable", "overlong_penalty")
+    is_moved = version_key(settings.version) >= version_key("0.9") and prefix != OVERLONG[0]
+    if is_moved and not _is_recipe(settings):
+        settings.differ(
+            f"{prefix}.enable",
+            "MM308",
+            f"verl {settings.version} does not look at `{prefix}`; in the result long responses "
+            "lose reward, as the options say",
+            "overlong_penalty",
+        )
     settings.drop(f"{prefix}.log", "MM346", "the penalty is part of the recorded reward")
     longest = "config.max_response_length"
     limit = prefix.rpartition(".")[0] + ".max_resp_len"

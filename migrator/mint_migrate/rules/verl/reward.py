@@ -58,11 +58,18 @@ def _check_models(settings: Settings) -> None:
 def _plan_manager(settings: Settings) -> str:
     key = settings.first(*MANAGERS)
     name = settings.known(key) or "naive"
-    if name not in {"naive", "batch", "prime", "dapo"}:
+    if name not in {"naive", "batch", "prime", "dapo", "gdpo"}:
         raise Blocked(
             "MM315", f"`{name}` is a reward manager of your own; write its score as a function"
         )
     settings.exact(key, "score_samples")
+    if name == "gdpo":
+        settings.differ(
+            key,
+            "MM315",
+            "`extra_info` does not hold the `experiment_name` that the manager `gdpo` adds",
+            "score_samples",
+        )
     if name == "prime":
         settings.differ(
             key,
