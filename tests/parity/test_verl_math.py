@@ -12,20 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.verl_launch import ACTOR, launched, script_of
 from support.verl_math import (
-    ACTOR,
     COMPONENTS,
     SHAPES,
     Arrays,
     builtin_of,
     draw,
-    launched,
     loaded,
     our_loss,
     padded,
     run_verl,
     samples_of,
-    script_of,
 )
 
 pytestmark = [pytest.mark.environments, pytest.mark.timeout(1800)]

@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,13 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from mint import types
-from mint_migrate.fronts.launchers import migrate_launcher
-from mint_migrate.model.outcome import Migrated
-from mint_migrate.model.source import Options, Source
 from mint_runtime.losses import LOSSES, LossInputs, resolve_config
 
 from support.environments import REQUIREMENTS, environment
-from support.scripts import tables
 
 Arrays = dict[str, np.ndarray]
 PROMPTS = (3, 1, 9, 4, 2)
@@ -56,43 +51,6 @@ SHAPES = {
     "large": Shape(groups=(8, 2, 7, 8, 3, 6), seed=6),
 }
 """Batches by name. `pairs` and the like have no response that stands alone."""
-
-
-ACTOR = "actor_rollout_ref.actor"
-LAUNCH = {
-    "data.train_files": "train.parquet",
-    "data.val_files": "test.parquet",
-    "data.train_batch_size": 32,
-    "data.max_prompt_length": 64,
-    "data.max_response_length": LONGEST,
-    "actor_rollout_ref.model.path": "Qwen/Qwen3-0.6B",
-    f"{ACTOR}.ppo_mini_batch_size": 8,
-    "trainer.logger": "console",
-}
-"""A small launch, four optimizer steps for each rollout."""
-
-
-@functools.cache
-def _launched(command: str, release: str) -> Migrated:
-    content = command.encode()
-    source = Source(path="run.sh", content=content, text=command, newline="\n")
-    options = Options(launched_version=("verl", release, "said by the test"))
-    result = migrate_launcher(source, options, tables(), lambda path: None)
-    assert isinstance(result, Migrated), result
-    return result
-
-
-def launched(overrides: Mapping[str, object], release: str = "0.9.1") -> Migrated:
-    """Convert a small launch of verl with some options more or others; None leaves one out."""
-    options = {**LAUNCH, **overrides}
-    words = [f"'{key}={value}'" for key, value in options.items() if value is not None]
-    return _launched(f"python3 -m verl.trainer.main_ppo {' '.join(words)}\n", release)
-
-
-def script_of(result: Migrated) -> str:
-    """Return the text of a conversion, which must have happened."""
-    assert result.text is not None, result.notices
-    return result.text
 
 
 @functools.cache
