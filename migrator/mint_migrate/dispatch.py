@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from mint_migrate import files, project
 from mint_migrate.model.outcome import Migrated, Outcome, Skipped
+from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Options, Source
 
 if TYPE_CHECKING:
     from mint_migrate.tables.lookup import Tables
 
 NO_FRAMEWORK = "MM107"
-THROUGH_OTHERS = "MM109"
+WHEN_IT_RUNS = "MM260"
+"""Options that are known only when the script runs."""
 
 
 @cache
@@ -62,26 +64,51 @@ def _migrate_script(source: Source, options: Options, base: Path | None) -> Outc
     if isinstance(outcome, Skipped) and outcome.code == NO_FRAMEWORK:
         from mint_migrate.local.through import through_other_files
 
-        through = through_other_files(source, _release(options), base)
-        if through is None:
-            return outcome
-        outcome = through
+        outcome = through_other_files(source, _release(options), base) or outcome
     if not isinstance(outcome, Migrated):
         return outcome
+    return _with_modules(source, options, base, outcome)
+
+
+def _with_modules(source: Source, options: Options, base: Path | None, alone: Migrated) -> Outcome:
+    """Return the outcome of a script with modules of its project where that leaves less to do.
+
+    Modules that use a framework come first; all others only where that is not enough.
+    """
     from mint_migrate.fronts.modules import migrate_joined, refusal_notice
     from mint_migrate.local.join import Joined, join_modules
 
-    joined = join_modules(source, base)
-    if joined is None:
-        return outcome
-    if not isinstance(joined, Joined):
-        return replace(outcome, notices=(*outcome.notices, refusal_notice(joined, source.path)))
-    together = migrate_joined(source, joined, options, tables())
-    if isinstance(together, Migrated) and together.text is None:
-        # What stays with a person is said where that is most to the point.
-        is_through = any(each.code == THROUGH_OTHERS for each in outcome.decisions)
-        return outcome if outcome.text is not None or is_through else together
-    return together
+    best = alone
+    notices: dict[str, None] = {}
+    for everything in (False, True):
+        if everything and not _is_open(best):
+            break
+        joined = join_modules(source, base, everything=everything)
+        if joined is None:
+            continue
+        if not isinstance(joined, Joined):
+            notices[refusal_notice(joined, source.path)] = None
+            continue
+        outcome = migrate_joined(source, joined, options, tables())
+        if not isinstance(outcome, Migrated):
+            return outcome
+        is_first = not everything and outcome.text is not None
+        if is_first or _left(outcome) < _left(best):
+            best = outcome
+    return replace(best, notices=(*best.notices, *notices))
+
+
+def _is_open(outcome: Migrated) -> bool:
+    """Say whether something is left for a person, or for when the script runs."""
+    return outcome.text is None or _left(outcome) > (False, 0, 0)
+
+
+def _left(outcome: Migrated) -> tuple[bool, int, int]:
+    """Return whether nothing is written, and how much is left for a person and for the run."""
+    if outcome.text is None:
+        return True, 0, 0
+    manual = sum(each.fidelity is Fidelity.MANUAL for each in outcome.decisions)
+    return False, manual, sum(each.code == WHEN_IT_RUNS for each in outcome.decisions)
 
 
 def _release(options: Options) -> tuple[str, str]:

@@ -85,10 +85,16 @@ class Joined:
         return path, found
 
 
-def join_modules(source: Source, base: Path | None = None) -> Joined | Refused | None:
+def join_modules(
+    source: Source, base: Path | None = None, *, everything: bool = False
+) -> Joined | Refused | None:
     """Return a script with what it needs of other files; None where it needs nothing of them.
 
-    *base* is the folder that the script was found under, None when it was named.
+    Args:
+        source: the script.
+        base: the folder that it was found under, None when it was named.
+        everything: not only what uses a source framework comes, but all that it imports of the
+            project: values that decide what becomes of an option, classes of options.
     """
     if b"import" not in source.content:
         return None
@@ -97,7 +103,7 @@ def join_modules(source: Source, base: Path | None = None) -> Joined | Refused |
         return None
     needs = Needs(script, project_of(source.path, base).root)
     try:
-        return _Join(needs).joined() if needs.find() else None
+        return _Join(needs).joined() if needs.find(everything=everything) else None
     except Refusal as refusal:
         return Refused(path=refusal.path, line=refusal.line, reason=refusal.reason)
 

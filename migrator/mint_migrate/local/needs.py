@@ -59,8 +59,11 @@ class Needs:
         """What they import from elsewhere."""
         self._uses: dict[Key, bool] = {}
 
-    def find(self) -> bool:
-        """Find everything; False where nothing has to come.
+    def find(self, *, everything: bool = False) -> bool:
+        """Find what is needed; False where nothing has to come.
+
+        Args:
+            everything: every module of the project comes, whatever it uses.
 
         Raises:
             Refusal: something is needed that cannot come.
@@ -68,13 +71,10 @@ class Needs:
         joined: set[str] = set()
         while True:
             asked = self._collect(joined)
-            new = {
-                path for path, name in asked if path not in joined and self._involves(path, name)
-            }
+            new = {path for path, name in asked if everything or self._involves(path, name)}
             if joined:
-                new |= {
-                    path for path, _ in asked if path not in joined and self._reads(path, joined)
-                }
+                new |= {path for path, _ in asked if self._reads(path, joined)}
+            new -= joined
             if not new:
                 return bool(joined)
             joined |= new

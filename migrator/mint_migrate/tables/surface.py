@@ -82,7 +82,9 @@ class Surface:
         return releases[first] if first else None, releases[end] if end < len(releases) else None
 
     def has_in(self, owner: str, version: str) -> bool:
-        """Say whether the release has the class."""
+        """Say whether the release has the class; no release has one of another package."""
+        if owner not in self:
+            return False
         return self._exists(owner, self._position(owner, version))
 
     def bases(self, owner: str, version: str | None = None) -> tuple[str, ...]:

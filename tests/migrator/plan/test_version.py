@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.scripts import decision, sft
+from support.scripts import decision, migrated, sft
 
 
 def test_without_evidence_it_is_the_newest_release():
@@ -33,6 +33,22 @@ def test_a_keyword_of_no_release_changes_nothing():
     result = sft(config="output_dir='o', save_strategy='no', frobnicate=1")
     assert result.version == "1.16.0"
     assert decision(result, "trl.SFTConfig.frobnicate").code == "MM290"
+
+
+def test_options_of_a_class_from_another_module_date_nothing():
+    result = migrated("""
+        from arguments import ScriptArguments
+        from datasets import load_dataset
+        from transformers import HfArgumentParser
+        from trl import SFTConfig, SFTTrainer
+
+        own, config = HfArgumentParser((ScriptArguments, SFTConfig)).parse_args_into_dataclasses()
+        rows = load_dataset(own.data, split="train")
+        trainer = SFTTrainer(own.model, args=config, train_dataset=rows)
+        trainer.train()
+    """)
+    assert result.version == "1.16.0"
+    assert result.text is not None
 
 
 def test_a_release_given_wins_over_the_keywords():
