@@ -22,6 +22,14 @@ case "$1" in
   *_mint.py) mapfile -t more < "$1.arguments"; exec {python} "$@" "${{more[@]}}" ;;
 esac
 """
+_PASSES_ON = """#!/bin/bash
+while [ $# -gt 0 ]; do
+  case "$1" in
+    env|python*) exec "$@" ;;
+  esac
+  shift
+done
+"""
 _QUIET = "#!/bin/bash\nexit 0\n"
 _SECONDS = 20
 
@@ -42,6 +50,8 @@ def programs(folder: Path, *, python: str = "") -> Path:
         _program(folder / name, _QUIET)
     for name in ("python", "python3") if python else ():
         _program(folder / name, _CONVERTED.format(python=python))
+    if python:
+        _program(folder / "srun", _PASSES_ON)
     _program(folder / "scontrol", "#!/bin/bash\necho node-1\n")
     for name in _REAL:
         found = shutil.which(name)
