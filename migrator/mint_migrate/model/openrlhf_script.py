@@ -114,6 +114,16 @@ class UpdatesScript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilterScript:
+    """How prompts that teach little are replaced."""
+
+    margin: bool
+    """The bounds are moved inwards by a hair."""
+    whole: bool
+    """Prompts are drawn a whole rollout at a time; what is kept beyond a rollout is dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRLHFScript(LaunchedScript):
     """A training of `openrlhf.cli.train_ppo_ray`."""
 
@@ -144,8 +154,12 @@ class OpenRLHFScript(LaunchedScript):
     """Expression of the longest response, where long ones lose part of their score."""
     stop_penalty: bool = False
     """Responses that were cut off lose part of their score."""
-    filters: bool = False
+    filter: FilterScript | None = None
     """Prompts whose mean score is out of a range are replaced."""
-    filter_margin: bool = False
+    adapts: bool = False
+    """The weight of the divergence follows a target."""
+    longest: str = ""
+    """Expression of the largest number of tokens of prompt and response."""
+    top_p: str = "1.0"
     run_options: str = ""
     """Further keywords of the tracker's run."""

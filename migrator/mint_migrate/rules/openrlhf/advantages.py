@@ -7,7 +7,6 @@ Source: OpenRLHF `trainer/ppo_utils/experience_maker.py` and `models/utils.py` (
 from __future__ import annotations
 
 from mint_migrate.model.openrlhf_script import AdvantagesScript, Divergence
-from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
@@ -85,15 +84,6 @@ def plan_divergence(settings: Settings) -> tuple[Divergence | None, Divergence |
     settings.exact("kl_estimator", "penalize_divergence")
     if switch(settings, "use_kl_estimator_k3", "penalize_divergence"):
         estimator = "k3"
-    if settings.value("kl_target").data is not None:
-        settings.differ(
-            "kl_target",
-            "MM411",
-            "the weight of the divergence stays at init_kl_coef; the original moves it towards "
-            f"kl_target={settings.value('kl_target').text}",
-            "config.init_kl_coef",
-        )
-        settings.decide("kl_horizon", Fidelity.APPROXIMATE, "MM411", "nothing", "it stays fixed")
     unbiased = switch(settings, "algo.kl.unbiased_gradient", "policy_loss")
     in_loss = switch(settings, "use_kl_loss", "policy_loss")
     divergence = Divergence(
@@ -103,3 +93,22 @@ def plan_divergence(settings: Settings) -> tuple[Divergence | None, Divergence |
         unbiased=in_loss and unbiased,
     )
     return (None, divergence) if in_loss else (divergence, None)
+
+
+def plan_target(settings: Settings, in_reward: Divergence | None) -> bool:
+    """Say whether the weight of the divergence follows a target."""
+    if settings.value("kl_target").data is None:
+        settings.exact("kl_horizon", "nothing", "the weight is fixed")
+        return False
+    if in_reward is None:
+        settings.differ(
+            "kl_target",
+            "MM411",
+            "the weight of the divergence stays at init_kl_coef; the original moves it towards "
+            f"kl_target={settings.value('kl_target').text}",
+            "config.init_kl_coef",
+        )
+        return False
+    settings.use("kl_target", kind="float")
+    field_of(settings, "kl_horizon", "10000", "int", comment="samples")
+    return True

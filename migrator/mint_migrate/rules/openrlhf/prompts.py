@@ -127,3 +127,10 @@ def new_tokens_key(settings: Settings) -> str:
     if at_least(settings, FIRST_WITH_TOTAL_LENGTH):
         return settings.first("max_new_tokens", "rollout.max_new_tokens", "generate_max_len")
     return "generate_max_len"
+
+
+def total_length(settings: Settings) -> str:
+    """Return the expression of the largest number of tokens of prompt and response."""
+    if at_least(settings, FIRST_WITH_TOTAL_LENGTH):
+        return "config.max_len"
+    return "config.prompt_max_len + config.generate_max_len"

@@ -6,6 +6,8 @@ Source: OpenRLHF `utils/remote_rm_utils.py` (0.6.4, 0.8.5), `utils/agent.py` and
 
 from __future__ import annotations
 
+import re
+
 from mint_migrate.model.openrlhf_script import RewardScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
@@ -14,15 +16,20 @@ from mint_migrate.rules.openrlhf.prompts import FIRST_WITH_TOTAL_LENGTH, new_tok
 
 FIRST_ONE_BY_ONE = "0.9"
 """Since then a response is scored as soon as it is complete, alone."""
+MODEL = ("reward_pretrain", "reward_num_nodes", "reward_num_gpus_per_node")
 
 
-def plan_reward(settings: Settings) -> RewardScript:
+def plan_reward(settings: Settings, *, is_agent: bool) -> RewardScript:
     """Decide the options of the reward.
 
     Raises:
         Blocked: a reward model scores, or nothing does.
     """
     settings.exact("normalize_reward", "nothing", "it is about reward models that are loaded here")
+    if is_agent:
+        for key in ("remote_rm_url", *MODEL):
+            settings.exact(key, "nothing", "the environment of the agent file gives rewards")
+        return RewardScript(kind="agent", one_by_one=True)
     remote = settings.value("remote_rm_url")
     if remote.given is None or remote.data is None:
         name = settings.value("reward_pretrain").text
@@ -31,7 +38,7 @@ def plan_reward(settings: Settings) -> RewardScript:
             f"the reward model {name} scores the responses; MinT has no scalar head: serve it "
             "elsewhere and name its address, or a file with a `reward_func`, in `--remote_rm_url`",
         )
-    for key in ("reward_pretrain", "reward_num_nodes", "reward_num_gpus_per_node"):
+    for key in MODEL:
         settings.exact(key, "nothing", "scores come from --remote_rm_url")
     settings.use("remote_rm_url", kind="str")
     return RewardScript(kind=_kind(settings), one_by_one=at_least(settings, FIRST_ONE_BY_ONE))
@@ -39,17 +46,10 @@ def plan_reward(settings: Settings) -> RewardScript:
 
 def _kind(settings: Settings) -> str:
     remote = settings.value("remote_rm_url")
-    text = remote.text if remote.data is UNKNOWN else str(remote.data)
-    bare = text.strip("\"'")
-    if bare.endswith(".py"):
-        return "function"
-    if "://" in bare or remote.data is not UNKNOWN:
-        return "http"
-    raise Blocked(
-        "MM292",
-        "`--remote_rm_url` is a file or an address, and only the shell knows which; write its "
-        "value out",
-    )
+    text = remote.text
+    if remote.data is UNKNOWN and "://" not in text and not re.search(r"\.py\b", text):
+        text = str(settings.known("remote_rm_url"))
+    return "function" if re.search(r"\.py\b[\"')]*$", text) else "http"
 
 
 def plan_penalties(settings: Settings) -> tuple[str, bool]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from mint_migrate.fronts.processes import Read
-from mint_migrate.model.openrlhf_script import OpenRLHFScript
+from mint_migrate.model.openrlhf_script import FilterScript, OpenRLHFScript
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.openrlhf.advantages import plan_advantages, plan_divergence
+from mint_migrate.rules.openrlhf.advantages import (
+    plan_advantages,
+    plan_divergence,
+    plan_target,
+)
+from mint_migrate.rules.openrlhf.agents import plan_agent
 from mint_migrate.rules.openrlhf.loss import plan_loss, plan_updates
 from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
-from mint_migrate.rules.openrlhf.options import at_least, switch
-from mint_migrate.rules.openrlhf.prompts import plan_prompts
+from mint_migrate.rules.openrlhf.options import at_least, field_of, switch
+from mint_migrate.rules.openrlhf.prompts import plan_prompts, total_length
 from mint_migrate.rules.openrlhf.reward import plan_penalties, plan_reward
 from mint_migrate.rules.openrlhf.sampling import plan_sampling
 from mint_migrate.rules.openrlhf.saving import plan_saving, plan_tracker, plan_validation
@@ -32,12 +37,14 @@ def plan_rl(settings: Settings, read: Read) -> OpenRLHFScript:
     prompts = plan_prompts(settings)
     sampling = plan_sampling(settings)
     advantages = plan_advantages(settings)
-    reward = plan_reward(settings)
+    agent = plan_agent(settings, read)
+    reward = plan_reward(settings, is_agent=bool(agent))
     longest, stops = plan_penalties(settings)
     in_reward, in_loss = plan_divergence(settings)
     loss = plan_loss(settings, in_loss)
-    filters = _plan_filter(settings)
+    chooses = _plan_filter(settings)
     updates = plan_updates(settings, is_ragged=prompts.keeps_rest)
+    adapts = plan_target(settings, in_reward)
     schedule, ref = plan_optimizer(settings)
     saving = plan_saving(settings)
     validation = plan_validation(settings)
@@ -57,12 +64,16 @@ def plan_rl(settings: Settings, read: Read) -> OpenRLHFScript:
         reference=in_reward is not None or in_loss is not None,
         reward_divergence=in_reward,
         validation=validation,
+        agent=agent,
+        masked=bool(agent),
+        longest=total_length(settings),
+        top_p=next((value for name, value in sampling if name == "top_p"), "1.0"),
         appends_end=not at_least(settings, "0.9") and (at_least(settings, "0.8") or not packs),
         ends_inside=at_least(settings, "0.8"),
+        adapts=adapts,
         overlong=longest,
         stop_penalty=stops,
-        filters=filters,
-        filter_margin=not at_least(settings, "0.9"),
+        filter=chooses,
         saves=saving.saves,
         resumes=saving.resumes,
         save_total_limit=saving.limits,
@@ -71,11 +82,11 @@ def plan_rl(settings: Settings, read: Read) -> OpenRLHFScript:
     )
 
 
-def _plan_filter(settings: Settings) -> bool:
-    filters = switch(settings, "dynamic_filtering", "collect_rollouts")
+def _plan_filter(settings: Settings) -> FilterScript | None:
     key = "dynamic_filtering_reward_range"
-    if filters:
-        settings.use(key, kind="list")
-    else:
-        settings.exact(key, "nothing", "no prompt is filtered")
-    return filters
+    if not switch(settings, "dynamic_filtering", "collect_rollouts"):
+        settings.exact(key, "nothing", "no prompt is dropped")
+        return None
+    field_of(settings, key, "[0.0, 1.0]", "list")
+    by_rollouts = not at_least(settings, "0.9")
+    return FilterScript(margin=by_rollouts, whole=by_rollouts)
