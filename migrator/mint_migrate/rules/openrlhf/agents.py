@@ -15,7 +15,7 @@ from mint_migrate.rules.openrlhf.options import at_least
 
 FIRST_WITH_CLASSES = "0.9"
 FIRST_WITH_OWN_INSTANCE = "0.9.10"
-"""Since then every conversation has an environment of its own; before, an engine has one for all."""
+"""Since then each conversation has an environment of its own; before, an engine has one for all."""
 EXECUTOR = "AgentExecutor"
 
 

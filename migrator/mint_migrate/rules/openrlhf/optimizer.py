@@ -79,7 +79,7 @@ def plan_optimizer(
         Blocked: another optimizer than Adam, or a schedule that has no formula here.
     """
     if settings.value("actor.optim").data not in {"adam", None}:
-        raise Blocked("MM213", "the optimizer is muon; MinT has AdamW")
+        raise Blocked("MM416", "the optimizer is Muon; MinT has AdamW")
     settings.exact("actor.optim", "AdamParams")
     field_of(settings, rate, default_rate, "float", "learning_rate")
     betas = settings.value("adam_betas")

@@ -16,6 +16,8 @@ from mint_migrate.rules.openrlhf.options import at_least, field_of, switch
 FILES = frozenset({".json", ".jsonl", ".csv", ".parquet", ".arrow"})
 FIRST_WITH_TOTAL_LENGTH = "0.9.10"
 """Since then prompt and response share one limit."""
+FIRST_WITHOUT_SEED = "0.8"
+"""Since then a single process draws the prompts, without a seed; before, a seeded sampler did."""
 FIRST_IN_EXECUTORS = "0.9"
 """Since then an executor cuts a prompt from its left; before, the tokenizer cut its right."""
 FIRST_WITH_REST = "0.11"
@@ -42,7 +44,7 @@ def plan_prompts(settings: Settings) -> PromptsScript:
         settings.use("max_samples", kind="int", comment="rows")
     blends = _plan_probabilities(settings)
     has_template = _plan_template(settings, chat=chat)
-    field_of(settings, "seed", "42", "int")
+    _plan_order(settings)
     return PromptsScript(
         kinds=_kinds(settings),
         chat=chat,
@@ -54,6 +56,19 @@ def plan_prompts(settings: Settings) -> PromptsScript:
         longest=_plan_longest(settings),
         keeps_rest=at_least(settings, FIRST_WITH_REST),
     )
+
+
+def _plan_order(settings: Settings) -> None:
+    """Decide the seed. From 0.8 on the prompts are drawn in a process that nobody seeds."""
+    field_of(settings, "seed", "42", "int")
+    if at_least(settings, FIRST_WITHOUT_SEED):
+        settings.differ(
+            "seed",
+            "MM423",
+            "prompts are drawn in a random order that follows `seed`; in this release the order "
+            "follows no seed",
+            "config.seed",
+        )
 
 
 def _plan_probabilities(settings: Settings) -> bool:
@@ -118,8 +133,8 @@ def _plan_longest(settings: Settings) -> str:
     total = field_of(settings, "max_len", "2048", "int", comment="tokens, prompt and response")
     key = new_tokens_key(settings)
     if settings.value(key).data is None:
-        return f"({total} - 1)"
-    return f"({total} - config.max_new_tokens)"
+        return f"{total} - 1"
+    return f"{total} - config.max_new_tokens"
 
 
 def new_tokens_key(settings: Settings) -> str:

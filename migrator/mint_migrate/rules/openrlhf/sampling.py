@@ -6,8 +6,9 @@ Source: OpenRLHF `trainer/ppo_utils/samples_generator.py`, `utils/agent.py` (0.1
 
 from __future__ import annotations
 
+from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.openrlhf.options import at_least, field_of
+from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive
 from mint_migrate.rules.openrlhf.prompts import FIRST_WITH_TOTAL_LENGTH, new_tokens_key
 
 FIRST_WITH_SCALED_LOGITS = "0.6"
@@ -15,7 +16,11 @@ FIRST_WITH_SCALED_LOGITS = "0.6"
 
 
 def plan_sampling(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """Return the sampling parameters besides the temperature, as (name, expression)."""
+    """Return the sampling parameters besides the temperature, as (name, expression).
+
+    Raises:
+        Blocked: prompts have images.
+    """
     field_of(settings, "rollout_batch_size", "1024", "int", comment="prompts of a rollout")
     field_of(settings, "n_samples_per_prompt", "1", "int")
     pairs = [("max_tokens", _plan_length(settings))]
@@ -33,7 +38,25 @@ def plan_sampling(settings: Settings) -> tuple[tuple[str, str], ...]:
         settings.exact("top_p", "nothing", "has no effect with this value")
     else:
         pairs.append(("top_p", settings.use("top_p", kind="float")))
+    _plan_asynchrony(settings)
+    if is_positive(settings, "max_images_per_prompt") and settings.is_given(
+        "max_images_per_prompt"
+    ):
+        raise Blocked("MM409", "prompts have images; the models here read text")
     return tuple(pairs)
+
+
+def _plan_asynchrony(settings: Settings) -> None:
+    """Say that responses are always the newest policy's."""
+    for key in ("async_train", "partial_rollout"):
+        if settings.value(key).data:
+            settings.differ(
+                key,
+                "MM419",
+                "responses are sampled from the newest weights; the original samples while it "
+                "trains, from weights that are a step or more older",
+                "sample_responses",
+            )
 
 
 def _plan_length(settings: Settings) -> str:
