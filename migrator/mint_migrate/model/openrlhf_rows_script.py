@@ -12,10 +12,6 @@ from mint_migrate.model.launched_script import LaunchedScript
 class DataScript:
     """Where rows come from."""
 
-    kinds: tuple[str, ...]
-    """What a data set's name may be: file | folder | hub, and `@` for a folder inside of it."""
-    places: str
-    """The same in words."""
     blends: bool
     """Rows are drawn from several data sets with given probabilities."""
     limits: bool

@@ -12,8 +12,6 @@ from mint_migrate.model.launched_script import LaunchedScript
 class PromptsScript:
     """Where prompts come from, and how rows become tokens."""
 
-    kinds: tuple[str, ...]
-    """What a data set's name may be: file | folder | hub, and `@` for a folder inside of it."""
     chat: bool
     """The tokenizer's chat template makes the text."""
     template: bool
@@ -30,14 +28,6 @@ class PromptsScript:
     """Expression of the largest number of its tokens."""
     keeps_rest: bool
     """A last rollout of an episode may have fewer prompts."""
-
-    @property
-    def places(self) -> str:
-        """Return what a name of a data set may stand for, in words."""
-        words = {"file": "a file", "folder": "a folder", "hub": "a name on the hub"}
-        named = [words[kind] for kind in self.kinds if kind in words]
-        text = " or ".join(named)
-        return f"{text}; a folder in it may follow behind `@`" if "@" in self.kinds else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

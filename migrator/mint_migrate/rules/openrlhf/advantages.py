@@ -46,7 +46,7 @@ def _plan_estimator(settings: Settings) -> str:
         settings.exact("advantage_estimator", "compute_advantages")
         return str(estimator)
     if estimator != "gae":
-        raise Blocked("MM407", f"`{estimator}` is no advantage estimator of OpenRLHF")
+        raise Blocked("MM406", f"`{estimator}` is no advantage estimator of OpenRLHF")
     if not settings.critic_free:
         raise Blocked(
             "MM401",

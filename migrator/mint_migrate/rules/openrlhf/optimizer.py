@@ -22,7 +22,7 @@ def plan_model(settings: Settings) -> None:
         Blocked: no model is named.
     """
     if settings.value("pretrain").data is None:
-        raise Blocked("MM407", "`--pretrain` is not given, so there is no model to train")
+        raise Blocked("MM292", "`--pretrain` is not given, so there is no model to train")
     settings.use("pretrain", "model", kind="str", comment="a name that the server knows")
     rank = settings.value("lora_rank")
     if rank.is_known and not rank.data:

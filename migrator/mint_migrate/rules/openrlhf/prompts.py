@@ -6,14 +6,11 @@ Source: OpenRLHF `datasets/utils.py`, `datasets/prompts_dataset.py`, `utils/agen
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 from mint_migrate.model.openrlhf_script import PromptsScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
 from mint_migrate.rules.openrlhf.options import at_least, field_of, switch
 
-FILES = frozenset({".json", ".jsonl", ".csv", ".parquet", ".arrow"})
 FIRST_WITH_TOTAL_LENGTH = "0.9.10"
 """Since then prompt and response share one limit."""
 FIRST_WITHOUT_SEED = "0.8"
@@ -31,7 +28,8 @@ def plan_prompts(settings: Settings) -> PromptsScript:
         Blocked: no data is named, or a loading script of the user's own.
     """
     if settings.value("prompt_data").data is None:
-        raise Blocked("MM407", "`--prompt_data` is not given, so there is nothing to train on")
+        raise Blocked("MM292", "`--prompt_data` is not given, so there is nothing to train on")
+    _check_scripts(settings)
     settings.use("prompt_data", kind="str", comment="files, folders or names, separated by commas")
     field_of(settings, "prompt_split", '"train"', "str")
     field_of(settings, "input_key", '"input"', "str")
@@ -46,7 +44,6 @@ def plan_prompts(settings: Settings) -> PromptsScript:
     has_template = _plan_template(settings, chat=chat)
     _plan_order(settings)
     return PromptsScript(
-        kinds=_kinds(settings),
         chat=chat,
         template=has_template,
         label=has_label,
@@ -97,33 +94,19 @@ def _plan_template(settings: Settings, *, chat: bool) -> bool:
     return True
 
 
-def _kinds(settings: Settings) -> tuple[str, ...]:
-    """Return what the names of data sets may stand for.
+def _check_scripts(settings: Settings) -> None:
+    """Stop at a data set that a script of the user's loads.
 
     Raises:
-        Blocked: one of them is a loading script.
+        Blocked: there is one.
     """
-    kinds = set()
     for key in ("prompt_data", "eval_dataset"):
-        named = settings.value(key).data
-        if named is None:
-            continue
-        if named is UNKNOWN:
-            return ("file", "folder", "hub", "@")
-        for part in str(named).split(","):
-            kinds |= _kinds_of(part.strip())
-    return tuple(kind for kind in ("file", "folder", "hub", "@") if kind in kinds)
-
-
-def _kinds_of(name: str) -> set[str]:
-    plain, at, _ = name.partition("@")
-    suffix = PurePosixPath(plain.strip()).suffix.lower()
-    if suffix == ".py":
-        raise Blocked("MM407", f"`{plain}` loads data with a script; write its rows to a file")
-    behind = {"@"} if at else set()
-    if suffix in FILES:
-        return {"file"} | behind
-    return {"folder", "hub"} | behind
+        names = str(settings.value(key).data or "")
+        for name in names.split(","):
+            if name.partition("@")[0].strip().endswith(".py"):
+                raise Blocked(
+                    "MM292", f"`{name}` loads data with a script; write its rows to a file"
+                )
 
 
 def _plan_longest(settings: Settings) -> str:

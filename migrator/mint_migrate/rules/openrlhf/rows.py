@@ -7,16 +7,12 @@ Source: OpenRLHF `utils/utils.py`, `utils/distributed_sampler.py`, `utils/deepsp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from mint_migrate.model.openrlhf_rows_script import DataScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
 from mint_migrate.rules.openrlhf.loss import FIRST_WITH_STEP_MEAN
 from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
-from mint_migrate.rules.openrlhf.prompts import FILES
-
-_WORDS = {"file": "a file", "folder": "a folder", "hub": "a name on the hub"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +44,9 @@ def plan_data(settings: Settings) -> DataScript:
     own_template = settings.value("tokenizer_chat_template").data is not None
     if own_template:
         settings.use("tokenizer_chat_template", kind="str")
-    kinds = _kinds(settings)
+    _check_names(settings)
     field_of(settings, "seed", "42", "int")
     return DataScript(
-        kinds=kinds,
-        places=_places(kinds),
         blends=_plan_probabilities(settings),
         limits=limits,
         chat=chat,
@@ -61,27 +55,14 @@ def plan_data(settings: Settings) -> DataScript:
     )
 
 
-def _places(kinds: tuple[str, ...]) -> str:
-    text = " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)
-    return f"{text}; a folder in it may follow behind `@`" if "@" in kinds else text
-
-
-def _kinds(settings: Settings) -> tuple[str, ...]:
-    kinds: set[str] = set()
+def _check_names(settings: Settings) -> None:
     for key in ("dataset", "eval_dataset"):
         named = settings.value(key).data
-        if named is UNKNOWN:
-            return ("file", "folder", "hub", "@")
-        for part in str(named).split(",") if named is not None else ():
-            plain, at, _ = part.strip().partition("@")
-            if plain.endswith(".py"):
+        for part in named.split(",") if isinstance(named, str) else ():
+            if part.strip().partition("@")[0].endswith(".py"):
                 raise Blocked(
-                    "MM407", f"`{plain}` loads data with a script; write its rows to a file"
+                    "MM407", f"`{part.strip()}` loads data with a script; write its rows to a file"
                 )
-            is_file = PurePosixPath(plain.strip()).suffix.lower() in FILES
-            kinds |= {"file"} if is_file else {"folder", "hub"}
-            kinds |= {"@"} if at else set()
-    return tuple(kind for kind in ("file", "folder", "hub", "@") if kind in kinds)
 
 
 def _plan_probabilities(settings: Settings) -> bool:
