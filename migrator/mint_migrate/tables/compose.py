@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Composes configurations of Hydra from the YAML files of a wheel: defaults, packages, groups.
-=======
-"""Composes configurations of Hydra from the YAML files of a wheel: defaults lists and packages.
->>>>>>> caa8654 (A key as it stands in a launcher of verl is explained, in the release that was run)
 
 Enough of hydra 1.3 for verl's trainers: `name`, `group: name`, `group@package: name`, `../group`,
 `_self_` (at the end where it is not written), and `${group}` for a choice made further up.
