@@ -26,7 +26,7 @@ def sees_whole_steps(settings: Settings) -> bool:
     """Say whether the release divides by sizes of the step, not of each micro-batch."""
     if version_key(settings.version) >= version_key("0.8"):
         return True
-    return settings.value("trainer.use_legacy_worker_impl").data == "disable"
+    return bool(settings.value("trainer.use_legacy_worker_impl").data == "disable")
 
 
 def plan_aggregation(settings: Settings) -> tuple[str, str]:
