@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from mint_migrate.analyse.facts import collect
 from mint_migrate.check import check_output
-from mint_migrate.detect import defines_trainer, mentions_source_package
+from mint_migrate.detect import defines_trainer, mentions_source_package, scores_responses
 from mint_migrate.model.facts import Facts
 from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
 from mint_migrate.model.plan import Decision
@@ -39,13 +39,18 @@ def migrate_source(
 ) -> Outcome:
     """Migrate one script. Nothing is read, written or executed."""
     if not mentions_source_package(source.content) and not defines_trainer(source.content):
-        return _no_framework(source)
+        return _called_elsewhere(source) or _no_framework(source)
     try:
         tree = ast.parse(source.text)
     except SyntaxError as error:
         return _does_not_parse(source, error)
     facts = collect(source.text, tree)
     if not any(item.qualified.split(".", 1)[0] in FRAMEWORK_PACKAGES for item in facts.imports):
+        from mint_migrate.plan.library import library_of
+
+        framework = library_of(facts)
+        if framework is not None:
+            return _migrate_library(source, tree, facts, options, tables, framework)
         own = _own_trainer(tree, tables)
         return _no_framework(source) if own is None else _own_class(source, own)
     plan = build_plan(facts, tables, options)
@@ -87,6 +92,41 @@ def _write(
         functions,
         headline,
         keeps_imports=origin is not None and origin.keeps_imports,
+    )
+
+
+def _migrate_library(
+    source: Source,
+    tree: ast.Module,
+    facts: Facts,
+    options: Options,
+    tables: Tables,
+    framework: str,
+) -> Outcome:
+    """Migrate a script that uses verl or OpenRLHF as a library."""
+    from mint_migrate.plan.library import build_library_plan
+    from mint_migrate.render.library import library
+    from mint_migrate.rewrite.module import rewrite_module
+
+    built = build_library_plan(facts, tables, options, framework, library())
+    plan = _suppress(built.plan, suppressions(source.text))
+    text = None
+    if built.functions is not None:
+        name = source.path.replace("\\", "/").rsplit("/", 1)[-1]
+        headline = f"{plan.headline} on MinT, converted from {name} ({framework} {plan.version})."
+        text = rewrite_module(source.text, tree, plan, built.functions, headline)
+        problems = check_output(text, source.text, plan, tables)
+        if problems:
+            return _failed_checks(source, problems)
+    return Migrated(
+        source=source,
+        framework=framework,
+        version=plan.version,
+        evidence=plan.evidence,
+        decisions=plan.decisions,
+        text=text,
+        partial=plan.partial,
+        notices=plan.notices,
     )
 
 
@@ -141,6 +181,16 @@ def _without_accepted(edit: Edit, decisions: tuple[Decision, ...]) -> Edit:
 
 def _no_framework(source: Source) -> Skipped:
     return Skipped(path=source.path, code="MM107", reason="no framework used that can be migrated")
+
+
+def _called_elsewhere(source: Source) -> Skipped | None:
+    """Return what is said of a file that scores or plays an agent for a launcher."""
+    if not scores_responses(source.content):
+        return None
+    from mint_migrate.rules.library.scoring import called_by
+
+    found = called_by(source.text)
+    return None if found is None else Skipped(path=source.path, code=found[0], reason=found[1])
 
 
 def _own_trainer(tree: ast.Module, tables: Tables) -> str | None:

@@ -24,6 +24,12 @@ def launchers() -> tuple[dict[str, Any], ...]:
     return tuple(case for table in _tables() for case in table.get("launcher", ()))
 
 
+@functools.cache
+def libraries() -> tuple[dict[str, Any], ...]:
+    """Return every case of a Python file that uses verl or OpenRLHF in `fixtures/cases/`."""
+    return tuple(case for table in _tables() for case in table.get("library", ()))
+
+
 def _tables() -> list[dict[str, Any]]:
     files = sorted((FIXTURES / "cases").glob("*.toml"))
     return [tomllib.loads(path.read_text(encoding="utf-8")) for path in files]

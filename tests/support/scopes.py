@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 SOURCE_PACKAGES = frozenset(
     {"trl", "peft", "transformers", "accelerate", "bitsandbytes", "unsloth", "deepspeed"}
+    | {"verl", "openrlhf"}
 )
 
 Position = tuple[int, int]

@@ -17,6 +17,8 @@ The rules:
   belongs to the last tracked binding before it. They are followed through other names, out of
   functions of the file that return them (`support.flow`), and into parameters that are given one
   wherever the function is called.
+* Batches of verl (`DataProto`) and what works on them are tracked too (`support.batches`); of a
+  chain on one, what stands behind the first subscript is the user's.
 * A chain such as `trainer.model.save_pretrained(p)` is one item however long it is; the
   arguments of every call inside it are items of their own.
 """
@@ -28,6 +30,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from support.batches import Batches
 from support.flow import Flow, Origin
 from support.scopes import (
     Binder,
@@ -76,6 +79,7 @@ def found(source: str) -> list[Item]:
     binder = Binder()
     binder.visit_Module(tree)
     collector = _Collector(binder.scopes, Flow(tree, binder.scopes), source)
+    collector.batches = Batches(tree, binder.scopes)
     collector.visit_Module(tree)
     return sorted(collector.items, key=lambda item: (item.line, item.column))
 
@@ -91,6 +95,7 @@ class _Collector(Scoped):
     def __init__(self, scopes: dict[ast.AST, Scope], flow: Flow, source: str) -> None:
         super().__init__(scopes)
         self.flow = flow
+        self.batches: Batches | None = None
         self.items: list[Item] = []
         self.lines = source.encode().splitlines()
 
@@ -134,6 +139,8 @@ class _Collector(Scoped):
     def visit_chain(self, node: ast.Call | ast.Attribute | ast.Subscript) -> None:
         """Count a chain of attributes, calls and subscripts if it starts at a tracked object."""
         root, links = unwind(node)
+        if self.visit_batch(node, root, links):
+            return
         origin = _tracked_root(self.flow, root, links, self.scope)
         if origin is None:
             self.generic_visit(node)
@@ -148,6 +155,33 @@ class _Collector(Scoped):
                 self.visit_all([*link.args, *link.keywords])
             else:
                 self.visit(link.slice)
+
+    def visit_batch(
+        self,
+        node: ast.expr,
+        root: ast.expr,
+        links: list[ast.Attribute | ast.Call | ast.Subscript],
+    ) -> bool:
+        """Count a chain on a batch or its worker, up to the first subscript."""
+        assert self.batches is not None
+        start: ast.expr = root
+        rest = links
+        if is_self(root) and links and isinstance(links[0], ast.Attribute):
+            start, rest = links[0], links[1:]
+        holds = self.batches.holder(start, self.scope)
+        if holds is None or not rest or not isinstance(rest[0], ast.Attribute):
+            return False
+        self.add("method", f"verl.{holds}", node)
+        counted = True
+        for link in rest:
+            if isinstance(link, ast.Subscript):
+                counted = False
+                self.visit(link.slice)
+            elif isinstance(link, ast.Call):
+                if counted:
+                    self.add_arguments(f"verl.{holds}", link, splat=True)
+                self.visit_all([*link.args, *link.keywords])
+        return True
 
     def add_arguments(self, name: str, call: ast.Call, *, splat: bool) -> None:
         for index, argument in enumerate(call.args):

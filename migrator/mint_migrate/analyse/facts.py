@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from mint_migrate.analyse.batches import PACKAGE, BatchTracker
 from mint_migrate.analyse.columns import column_evidence, function_facts, function_results
 from mint_migrate.analyse.functions import LocalFunction, LocalFunctions, unpacked
 from mint_migrate.analyse.nodes import (
@@ -21,6 +22,7 @@ from mint_migrate.analyse.structure import attributes, handlers, scope_record, s
 from mint_migrate.analyse.text import SourceText, literal_repr, standalone
 from mint_migrate.model.facts import (
     Argument,
+    BatchUse,
     Binding,
     Call,
     Facts,
@@ -60,6 +62,7 @@ class _Collector:
             imports=self._imports(),
             calls=calls,
             uses=tuple(self._uses(tracker)),
+            batches=tuple(self._batches()),
             overridden=tuple(self._overridden()),
             statements=statements(self.nodes, self.scopes, self.source),
             scopes=tuple(scope_record(scope) for scope in self.scopes.scopes),
@@ -316,6 +319,39 @@ class _Collector:
                 )
             )
         return uses
+
+    def _batches(self) -> list[BatchUse]:
+        if not any(
+            (bound.qualified or "").split(".", 1)[0] == PACKAGE
+            for scope in self.scopes.scopes
+            for bounds in scope.bindings.values()
+            for bound in bounds
+        ):
+            return []
+        chains = BatchTracker(self.scopes, self.functions, self.nodes).chains(self.nodes)
+        return [
+            BatchUse(
+                found=self._found(
+                    Kind.METHOD,
+                    ".".join([chain.owner, *chain.attributes]),
+                    self.source.span(chain.outermost),
+                ),
+                owner=chain.owner,
+                root=chain.root,
+                attributes=chain.attributes,
+                arguments=tuple(
+                    argument
+                    for call in chain.calls
+                    for argument in self._arguments(
+                        call, ".".join([chain.owner, *chain.attributes])
+                    )
+                ),
+                key=chain.key,
+                statement=self.source.span(self.scopes.statement_of[chain.outermost]),
+                scope=self.scopes.scope_of[chain.outermost].number,
+            )
+            for chain in chains
+        ]
 
     def _overridden(self) -> list[OverriddenMethod]:
         found = []

@@ -14,6 +14,7 @@ from mint_migrate.analyse.walk import children
 
 SOURCE_PACKAGES = frozenset(
     {"trl", "peft", "transformers", "accelerate", "bitsandbytes", "unsloth", "deepspeed"}
+    | {"verl", "openrlhf"}
 )
 
 ScopeNode = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef

@@ -7,8 +7,9 @@ import re
 PACKAGES = (
     *(b"trl", b"peft", b"transformers", b"accelerate", b"bitsandbytes", b"unsloth", b"deepspeed"),
 )
-MENTION = re.compile(rb"\b(?:%s)\b" % b"|".join(PACKAGES))
-OTHERS = (b"verl", b"openrlhf", b"tinker", b"minpost")
+LIBRARIES = (b"verl", b"openrlhf")
+MENTION = re.compile(rb"\b(?:%s)\b" % b"|".join(PACKAGES + LIBRARIES))
+OTHERS = (*LIBRARIES, b"tinker", b"minpost")
 """Further source frameworks, which the inventory lists."""
 _LISTED = re.compile(rb"\b(?:%s)" % b"|".join(PACKAGES + OTHERS))
 LAUNCHED: tuple[bytes, ...] = (
@@ -18,14 +19,19 @@ LAUNCHED: tuple[bytes, ...] = (
 )
 LAUNCHED += (b"gradient_accumulation_steps", b"num_train_epochs", b"lr_scheduler_type")
 """What configuration files of trainings and launchers hold."""
+SCORING = re.compile(
+    rb"^(?:async[ \t]+)?def[ \t]+(?:\w*score\w*|reward_func|step)\b|^class[ \t]+AgentExecutor\b",
+    re.MULTILINE,
+)
 TRAINER = re.compile(rb"^[ \t]*class[ \t]+\w*Trainer\b", re.MULTILINE)
 # A name in an import, a string given to importlib, or a launcher's `-m`; not a part of a word.
 # Our own outputs are looked at as well, for the markers in them.
 _WORTH_PARSING = re.compile(
-    rb"(?<![\w.])(?:trl|unsloth)(?![\w-])|[\n\" ]mint-migrate \S+, sha256 [0-9a-f]{16}"
+    rb"(?<![\w.])(?:trl|unsloth|verl|openrlhf)(?![\w-])"
+    rb"|[\n\" ]mint-migrate \S+, sha256 [0-9a-f]{16}"
 )
 # Looking for a plain substring is twenty times faster than for an expression.
-_NEEDED = (b"trl", b"unsloth", b"mint-migrate ")
+_NEEDED = (b"trl", b"unsloth", *LIBRARIES, b"mint-migrate ")
 
 
 def mentions_source_package(content: bytes) -> bool:
@@ -36,6 +42,11 @@ def mentions_source_package(content: bytes) -> bool:
 def defines_trainer(content: bytes) -> bool:
     """Say whether the bytes define a class that is called a trainer."""
     return TRAINER.search(content) is not None
+
+
+def scores_responses(content: bytes) -> bool:
+    """Say whether the bytes may define what a launcher of verl or OpenRLHF calls."""
+    return SCORING.search(content) is not None
 
 
 def is_worth_parsing(content: bytes) -> bool:

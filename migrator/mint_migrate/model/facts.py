@@ -117,6 +117,23 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchUse:
+    """A chain of attributes and calls on a variable that holds a batch or a worker of verl."""
+
+    found: Found
+    owner: str
+    """`verl.DataProto` | `verl.ActorRolloutRefWorker`."""
+    root: str
+    attributes: tuple[str, ...]
+    """Those before the first call: `batch`, `keys` of `data.batch.keys()`."""
+    arguments: tuple[Argument, ...]
+    key: str | None
+    """The text in brackets behind it, where there is one."""
+    statement: Span
+    scope: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedName:
     """One name bound by an import from a source package."""
 
@@ -238,6 +255,7 @@ class Facts:
     imports: tuple[ImportedName, ...]
     calls: tuple[Call, ...]
     uses: tuple[Use, ...]
+    batches: tuple[BatchUse, ...]
     overridden: tuple[OverriddenMethod, ...]
     statements: tuple[Statement, ...]
     scopes: tuple[Scope, ...]

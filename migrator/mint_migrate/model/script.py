@@ -145,5 +145,7 @@ class Plan:
     """(import statement, bound name) for each name that the result does not import any more."""
     summary: tuple[str, ...] = ()
     """Paragraphs of the module docstring."""
+    promise: str = "Same loss, data order and schedule as the original"
+    """What the docstring says of the result, but for the differences it lists."""
     partial: bool = False
     notices: tuple[str, ...] = field(default=())

@@ -19,7 +19,13 @@ from mint_migrate.plan.names import allocate_names
 from mint_migrate.plan.survival import drop_orphans, is_still_used
 from mint_migrate.plan.version import infer_version
 from mint_migrate.rules.base import Blocked, Ledger
-from mint_migrate.rules.leftovers import decide_call, decide_import, decide_override, decide_use
+from mint_migrate.rules.leftovers import (
+    decide_call,
+    decide_foreign,
+    decide_import,
+    decide_override,
+    decide_use,
+)
 from mint_migrate.rules.processes import plan_processes
 from mint_migrate.rules.trl.apart import is_branch
 from mint_migrate.rules.trl.kind import TrainerKind
@@ -123,6 +129,9 @@ def _finish(
         if override.found not in ledger.decisions:
             decide_override(ledger, override)
             partial = True
+    for batch in facts.batches:
+        decide_foreign(ledger, batch)
+        partial = True
     break_dependents(ledger)
     for training in trainings:
         check_inputs(ledger, training.call)
@@ -220,6 +229,9 @@ def all_found(facts: Facts) -> list[Found]:
     for use in facts.uses:
         found.append(use.found)
         found.extend(argument.found for argument in use.arguments)
+    for batch in facts.batches:
+        found.append(batch.found)
+        found.extend(argument.found for argument in batch.arguments)
     found.extend(item.found for item in facts.overridden)
     unique = dict.fromkeys(found)
     return sorted(unique, key=lambda item: (item.span, item.kind, item.name))

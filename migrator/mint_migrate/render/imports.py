@@ -7,7 +7,7 @@ from mint_migrate.check.names import undefined_names
 _MODULES = frozenset(
     {
         *("argparse", "ast", "asyncio", "importlib", "inspect", "itertools", "json", "math", "os"),
-        *("random", "re", "sys", "time", "mint", "torch", "wandb", "datasets"),
+        *("random", "re", "sys", "time", "copy", "pickle", "mint", "torch", "wandb", "datasets"),
     }
 )
 _NAMES = {
@@ -17,13 +17,17 @@ _NAMES = {
     "field": "from dataclasses import field",
     "fields": "from dataclasses import fields",
     "Path": "from pathlib import Path",
+    "Any": "from typing import Any",
+    "AutoTokenizer": "from transformers import AutoTokenizer",
+    "Callable": "from collections.abc import Callable",
+    "Iterator": "from collections.abc import Iterator",
+    "Sequence": "from collections.abc import Sequence",
     "SimpleNamespace": "from types import SimpleNamespace",
     "types": "from mint import types",
     "load_dataset": "from datasets import load_dataset",
     "load_from_disk": "from datasets import load_from_disk",
     "concatenate_datasets": "from datasets import concatenate_datasets",
     "interleave_datasets": "from datasets import interleave_datasets",
-    "Iterator": "from collections.abc import Iterator",
     "np": "import numpy as np",
     "SummaryWriter": "from torch.utils.tensorboard import SummaryWriter",
     "spec_from_file_location": "from importlib.util import spec_from_file_location",

@@ -24,6 +24,11 @@ def render_functions(script: TrainingScript) -> str:
     return "\n\n\n".join(texts) + "\n"
 
 
+def render_template(name: str) -> str:
+    """Return a template that has nothing to fill in."""
+    return _environment().get_template(name).render()
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(

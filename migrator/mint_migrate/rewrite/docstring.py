@@ -13,7 +13,9 @@ from mint_migrate.rewrite.statements import Node
 WIDTH = 110
 
 
-def extend_docstring(nodes: Sequence[Node], headline: str, summary: Sequence[str]) -> list[Node]:
+def extend_docstring(
+    nodes: Sequence[Node], headline: str, summary: Sequence[str], promise: str
+) -> list[Node]:
     """Return the statements with a docstring that names the origin and lists what differs."""
     own = _own_docstring(nodes[0]) if nodes else None
     paragraphs = [own] if own else []
@@ -22,12 +24,9 @@ def extend_docstring(nodes: Sequence[Node], headline: str, summary: Sequence[str
         listed = "\n".join(
             fill(f"- {item.rstrip('.')}", WIDTH, subsequent_indent="  ") for item in summary
         )
-        paragraphs.append(
-            "Same loss, data order and schedule as the original, except (line numbers are "
-            "the original's):\n" + listed
-        )
+        paragraphs.append(f"{promise}, except (line numbers are the original's):\n{listed}")
     else:
-        paragraphs.append("Same loss, data order and schedule as the original.")
+        paragraphs.append(f"{promise}.")
     text = "\n\n".join(paragraphs).replace("\\", "\\\\").replace('"""', "'''")
     docstring = cst.parse_module(f'"""{text}\n"""\n').body[0]
     assert isinstance(docstring, cst.SimpleStatementLine)

@@ -45,7 +45,7 @@ def rewrite_module(
     nodes: list[Node] = list(module.body)
     header, nodes = _move_header(module, nodes)
     nodes, left = rewriter.block(tree.body, nodes)
-    nodes = extend_docstring(nodes, headline, plan.summary)
+    nodes = extend_docstring(nodes, headline, plan.summary, plan.promise)
     start = _behind_future(nodes)
     nodes = add_imports(nodes, plan.imports, start, moves=not keeps_imports)
     if functions and short.is_possible and module.default_indent == _INDENT:

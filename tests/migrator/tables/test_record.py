@@ -197,7 +197,5 @@ def test_release_and_requirement_come_from_the_wheel(wheel):
 
 @pytest.mark.parametrize("name", ["numpy-1.0-py3-none-any.whl", "notes.txt"])
 def test_another_file_is_refused(tmp_path, name):
-    with pytest.raises(
-        ValueError, match="expected a wheel of one of trl, transformers, peft"
-    ):
+    with pytest.raises(ValueError, match="expected a wheel of one of trl, transformers, peft"):
         record_wheel(tmp_path / name)

@@ -1,0 +1,1 @@
+"""Rules for Python files that use verl or OpenRLHF as a library."""
