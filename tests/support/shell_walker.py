@@ -35,7 +35,8 @@ import yaml
 from support.shell_mask import mask
 
 _ENTRY = re.compile(
-    r"(?:verl[./]trainer[./](?:main_ppo(?:_v0)?|fsdp_sft_trainer|sft_trainer|main_generation|main_eval)"
+    r"(?:verl[./]trainer[./]"
+    r"(?:main_ppo(?:_v0)?|fsdp_sft_trainer|sft_trainer|main_generation|main_eval)"
     r"|recipe[./]dapo[./]main_dapo|openrlhf[./]cli[./]train_\w+)(?:\.py)?$"
 )
 _LAUNCHERS = {"torchrun", "deepspeed", "torch.distributed.run", "torch.distributed.launch"}
