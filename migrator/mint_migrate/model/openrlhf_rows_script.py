@@ -68,3 +68,15 @@ class OpenRlhfDpoScript(OpenRlhfRowsScript):
     """The mean log-probability of the chosen answer is part of the loss."""
     reference: str
     """Expression of the model that is the reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRlhfKtoScript(OpenRlhfRowsScript):
+    """A training of `openrlhf.cli.train_kto`."""
+
+    template: ClassVar[str] = "openrlhf_kto.py.j2"
+    headline: ClassVar[str] = "Kahneman-Tversky optimization"
+    output: bool
+    """The answer has a column of its own."""
+    reference: str
+    """Expression of the model that is the reference."""

@@ -20,6 +20,7 @@ _PLANNERS = {
     ("openrlhf", "train_ppo"): "openrlhf.rl.plan_rl",
     ("openrlhf", "train_sft"): "openrlhf.sft.plan_sft",
     ("openrlhf", "train_dpo"): "openrlhf.dpo.plan_dpo",
+    ("openrlhf", "train_kto"): "openrlhf.kto.plan_kto",
     ("verl", "fsdp_sft_trainer"): "verl.sft.plan_sft",
     ("verl", "sft_trainer"): "verl.sft.plan_sft",
 }

@@ -13,7 +13,7 @@ from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.loss import FIRST_WITH_STEP_MEAN
 from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
 from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
-from mint_migrate.rules.openrlhf.rows import plan_batches, plan_data, plan_rounds
+from mint_migrate.rules.openrlhf.rows import plan_batches, plan_data, plan_reference, plan_rounds
 from mint_migrate.rules.openrlhf.saving import plan_tracker
 from mint_migrate.rules.verl.names import NAMES
 
@@ -66,14 +66,5 @@ def plan_dpo(settings: Settings, read: Read) -> OpenRlhfDpoScript:
         ipo=ipo,
         smooths=smooths,
         nll=nll,
-        reference=_plan_reference(settings),
+        reference=plan_reference(settings),
     )
-
-
-def _plan_reference(settings: Settings) -> str:
-    """Return the model whose log-probabilities the policy is compared with."""
-    reference = settings.value("ref_pretrain")
-    if reference.data is None or reference.data == settings.value("pretrain").data:
-        settings.exact("ref_pretrain", "config.model", "the model that is trained, as it was")
-        return "config.model"
-    return settings.use("ref_pretrain", "reference_model", kind="str")

@@ -124,3 +124,12 @@ def plan_rounds(settings: Settings) -> Rounds:
     for key in ("save_steps", "ckpt_path", "max_ckpt_num"):
         settings.exact(key, "save_checkpoint" if saves else "nothing")
     return Rounds(evaluates=evaluates, by_epoch=by_epoch, saves=saves, resumes=resumes)
+
+
+def plan_reference(settings: Settings) -> str:
+    """Return the model whose log-probabilities the policy is compared with."""
+    reference = settings.value("ref_pretrain")
+    if reference.data is None or reference.data == settings.value("pretrain").data:
+        settings.exact("ref_pretrain", "config.model", "the model that is trained, as it was")
+        return "config.model"
+    return settings.use("ref_pretrain", "reference_model", kind="str")
