@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.resources import data_dir
-from mint_migrate.tables.concepts import Concept, Guide, build_concept
+from mint_migrate.tables.knowledge import Knowledge
 from mint_migrate.tables.options import Options, Reader, owner_of, read_part
-from mint_migrate.tables.records import Fact, Signature
-from mint_migrate.tables.rows import Row, RuleDoc
+from mint_migrate.tables.records import Fact
+from mint_migrate.tables.rows import Row
 from mint_migrate.tables.surface import Surface
 from mint_migrate.tables.versions import version_key
 
@@ -36,12 +35,12 @@ def load_tables() -> Tables:
     return Tables(json.loads(path.read_bytes()))
 
 
-class Tables:
+class Tables(Knowledge):
     """The mapping tables. Names are qualified; a release left out means the newest one."""
 
     def __init__(self, index: dict[str, Any], read_part: Reader = read_part) -> None:
         """Take the parsed index and what reads those of single packages."""
-        self._index = index
+        super().__init__(index)
         self._read_part = read_part
         self._unread: set[str] = set(index.get("parts", ()))
         self._rows: dict[str, list[list[Any]]] = dict(index["rows"])
@@ -49,7 +48,6 @@ class Tables:
         self._roots: frozenset[str] = frozenset(index["roots"])
         # A plan asks for the same releases and the same classes hundreds of times.
         self._transformers: dict[str, str] = {}
-        self._rules: dict[str, list[Any]] = dict(index["rules"])
         self._surface = Surface(index)
         self._options = Options(self._surface)
 
@@ -60,7 +58,7 @@ class Tables:
             self._unread.discard(package)
             part = self._read_part(package)
             self._rows |= part["rows"]
-            self._rules |= part["rules"]
+            self._rules |= part.get("rules", {})
             self._options.add(package, part)
 
     def _open_all(self) -> None:
@@ -107,7 +105,9 @@ class Tables:
         return None
 
     def _covers(self, candidate: str, name: str) -> bool:
-        is_closed = candidate.endswith(".*") and self._options.split(name) is not None
+        is_closed = (
+            candidate != name and candidate.endswith(".*") and self._options.split(name) is not None
+        )
         return not is_closed or self._options.is_recorded(name)
 
     def config_row(
@@ -216,37 +216,6 @@ class Tables:
         """Say whether *name* has a row in any release."""
         return self._found(name) is not None
 
-    def rule(self, code: str) -> RuleDoc:
-        """Return the page of a reason code.
-
-        Raises:
-            KeyError: there is no such code; the message names the nearest ones.
-        """
-        if code not in self._rules:
-            self._open_all()
-        values = self._rules.get(code)
-        if values is None:
-            raise KeyError(f"no reason code `{code}`; there are {', '.join(self.codes)}")
-        title, finds, writes, fidelity, lost, before, after, source, way_out = values
-        return RuleDoc(
-            code=code,
-            title=title,
-            finds=finds,
-            writes=writes,
-            fidelity=Fidelity(fidelity),
-            lost=lost,
-            before=before,
-            after=after,
-            source=source,
-            way_out=way_out,
-        )
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        """Return all reason codes, in order."""
-        self._open_all()
-        return tuple(sorted(self._rules, key=lambda code: (len(code), code)))
-
     @property
     def versions(self) -> tuple[str, ...]:
         """Return the recorded releases of TRL, oldest first."""
@@ -353,20 +322,6 @@ class Tables:
         """Say whether the names that a class of TRL takes are recorded, release by release."""
         return owner.startswith("trl.") and owner in self._surface
 
-    def fact(self, name: str, version: str) -> Fact:
-        """Return what holds in *version*, a release of the fact's own package.
-
-        Raises:
-            KeyError: there is no fact of that name.
-        """
-        for value, since, until, note, source in self._index["facts"][name]:
-            after_start = since is None or version_key(since) <= version_key(version)
-            if after_start and (until is None or version_key(version) < version_key(until)):
-                return Fact(
-                    name=name, value=value, since=since, until=until, note=note, source=source
-                )
-        raise AssertionError(f"{name} has a gap at {version}: the schema forbids it")
-
     def facts(self, version: str, transformers: str | None = None) -> dict[str, Fact]:
         """Return every fact of TRL and transformers by name, for TRL *version*.
 
@@ -381,46 +336,6 @@ class Tables:
             for name, package in self._index["fact_packages"].items()
             if package in {"trl", "transformers"}
         }
-
-    @cached_property
-    def target(self) -> dict[str, Signature]:
-        """Return the calls of the `mint` client that emitted scripts may make, by name."""
-        return {
-            name: Signature(
-                id=name,
-                kind=kind,
-                parameters=tuple((parameter, default) for parameter, default in parameters),
-                returns=returns,
-                note=note,
-            )
-            for name, (kind, parameters, returns, note) in self._index["target"].items()
-        }
-
-    @property
-    def target_release(self) -> str:
-        """Return the release of the client whose signatures `target` holds."""
-        release: str = self._index["target_release"]
-        return release
-
-    @cached_property
-    def concepts(self) -> dict[str, Concept]:
-        """Return what the answers tell beyond the rows, by id, in the order of the table."""
-        entries: dict[str, list[Any]] = self._index["concepts"]
-        return {name: build_concept(name, values) for name, values in entries.items()}
-
-    @property
-    def guides(self) -> dict[str, Guide]:
-        """Return the openings of the frameworks' guides, by framework."""
-        return {
-            name: Guide(framework=name, title=title, summary=summary, example=example)
-            for name, (title, summary, example) in self._index["guides"].items()
-        }
-
-    @property
-    def synonyms(self) -> dict[str, str]:
-        """Return words of questions with the words to look for in their place."""
-        words: dict[str, str] = self._index["synonyms"]
-        return words
 
     def _candidates(self, name: str) -> Iterator[str]:
         canonical = self.canonical(name)
