@@ -30,5 +30,5 @@ def read(script: str) -> list[list[str | None]]:
     return [
         [word.text for word in shell.filled_in(command.words[1:], command)]
         for command in shell.commands
-        if command.words[0].text == "show"
+        if command.words[0].text == "show" and shell.is_reached(command)
     ]

@@ -29,6 +29,11 @@ OF_THE_SHELL = frozenset(
 )
 """Variables that a shell makes itself and does not hand on to the programs it starts."""
 
+ALWAYS = frozenset(
+    {"HOME", "LANG", "LOGNAME", "OLDPWD", "PATH", "PWD", "SHELL", "SHLVL", "TERM", "USER"}
+)
+"""Variables that the environment has, so that a new value of theirs is handed on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
@@ -64,7 +69,7 @@ class Scope:
     """The variables at one point. A variable that is not in it has the environment's value."""
 
     bindings: dict[str, Binding] = field(default_factory=dict)
-    exported: frozenset[str] = frozenset()
+    exported: frozenset[str] = ALWAYS
     is_open: bool = False
     """Something that the text does not show may have set any variable."""
     is_dead: bool = False
@@ -91,7 +96,7 @@ class Scope:
         if name.isdigit() or name == "@" or name in OF_THE_SHELL:
             return False
         if name in self.bindings:
-            return name in self.exported or self.exports_all
+            return name in self.exported
         return not self.is_open
 
     def put(self, name: str, binding: Binding) -> None:
@@ -99,6 +104,8 @@ class Scope:
         if self._is_shared:
             self.bindings, self._is_shared = dict(self.bindings), False
         self.bindings[name] = binding
+        if self.exports_all:
+            self.exported |= {name}
 
     def drop(self, name: str) -> None:
         """Forget what is known of a variable: it has the value it had outside."""

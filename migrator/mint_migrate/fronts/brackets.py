@@ -41,7 +41,9 @@ def end_of_expansion(text: str, start: int) -> int:
     closing = {"(": ")", "{": "}", "[": "]"}.get(text[start + 1 : start + 2])
     if closing is None:
         return start + 1
-    return end_of_bracket(text, start + 1, closing, reads_commands=closing == ")")
+    is_arithmetic = text.startswith("$((", start)
+    reads_commands = closing == ")" and not is_arithmetic
+    return end_of_bracket(text, start + 1, closing, reads_commands=reads_commands)
 
 
 def end_of_bracket(text: str, start: int, closing: str, *, reads_commands: bool = False) -> int:

@@ -56,14 +56,12 @@ def parse(text: str, offsets: Sequence[int] | None = None) -> Script:
         offsets: where each of its characters stands, where it is a part of another text.
     """
     parser = _Parser(text, offsets)
-    script = parser.script
-    items: list[Node] = []
-    while parser.position < len(text):
-        items += parser.block().items
-        # A bracket or keyword that closes nothing is passed over.
-        parser.position += 1
-    script.root = Block(items=tuple(items))
-    return script
+    try:
+        parser.read_all()
+    except RecursionError:
+        # Quotes within expansions within quotes, hundreds of levels deep: no script.
+        return Script()
+    return parser.script
 
 
 class _Parser:
@@ -83,6 +81,15 @@ class _Parser:
     @position.setter
     def position(self, value: int) -> None:
         self.reader.position = value
+
+    def read_all(self) -> None:
+        """Read the text from its start to its end."""
+        items: list[Node] = []
+        while self.position < len(self.text):
+            items += self.block().items
+            # A bracket or keyword that closes nothing is passed over.
+            self.position += 1
+        self.script.root = Block(items=tuple(items))
 
     def block(self) -> Block:
         """Read commands up to a keyword or bracket that closes something."""

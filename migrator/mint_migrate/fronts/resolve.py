@@ -220,15 +220,23 @@ class Resolver:
         before = Word(start=0, end=0, source="", parts=word.parts[:index])
         after = Word(start=0, end=0, source="", parts=word.parts[index + 1 :])
         elements = list(self._elements(binding, array))
+        is_alone = not any(part.text for part in (*before.parts, *after.parts))
         if not elements:
-            elements = [()] if any(part.text for part in (*before.parts, *after.parts)) else []
+            elements = [] if is_alone else [()]
         for number, element in enumerate(elements):
             parts = [
                 *(self.parts_of(before) if number == 0 else ()),
                 *element,
                 *(self.parts_of(after) if number == len(elements) - 1 else ()),
             ]
-            for field in split_fields(parts):
+            fields = split_fields(parts)
+            if len(fields) == 1 and is_alone:
+                own = binding.words[number]
+                source = self.text[own.start : own.end]
+                site = (word.start, word.end)
+                yield replace(own, parts=fields[0], site=site, source=source)
+                continue
+            for field in fields:
                 yield word_of(field, replace(word, site=None), self.text)
 
     def _elements(self, binding: Binding, array: Part) -> Iterator[tuple[Part, ...]]:

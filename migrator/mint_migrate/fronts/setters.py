@@ -31,7 +31,6 @@ _TAKES_VALUE = frozenset({"-d", "-n", "-N", "-p", "-t", "-u", "-i", "-O", "-c", 
 _ASSIGNS = re.compile(
     r"([A-Za-z_]\w*)\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)\s*([A-Za-z_]\w*)"
 )
-_DEEPEST = 30
 
 
 def names_in_arithmetic(text: str) -> Iterator[str]:
@@ -65,18 +64,19 @@ def defaulting_parts(command: Command) -> Iterator[Part]:
 
 
 def names_set_in(
-    node: Node | None, functions: Mapping[str, Function], depth: int = 0
+    node: Node | None, functions: Mapping[str, Function], entered: set[str] | None = None
 ) -> Iterator[str]:
     """Yield the names that a part of a script may set, functions that it calls included."""
+    entered = set() if entered is None else entered
     if isinstance(node, Command):
-        yield from _names_set_by(node, functions, depth)
+        yield from _names_set_by(node, functions, entered)
     elif isinstance(node, Arithmetic):
         yield from names_in_arithmetic(node.text)
     elif node is not None:
         if isinstance(node, Loop) and node.variable is not None:
             yield node.variable
         for item in inside(node):
-            yield from names_set_in(item, functions, depth)
+            yield from names_set_in(item, functions, entered)
 
 
 def local_names(node: Node) -> Iterator[str]:
@@ -111,7 +111,9 @@ def inside(node: Node) -> Iterator[Node]:
             return
 
 
-def _names_set_by(command: Command, functions: Mapping[str, Function], depth: int) -> Iterator[str]:
+def _names_set_by(
+    command: Command, functions: Mapping[str, Function], entered: set[str]
+) -> Iterator[str]:
     program = command.words[0].text if command.words else ""
     if not command.words or program in DECLARES:
         yield from (item.name for item in command.assignments)
@@ -123,5 +125,6 @@ def _names_set_by(command: Command, functions: Mapping[str, Function], depth: in
     elif program in DIRECTORY:
         yield "PWD"
     function = functions.get(program or "")
-    if function is not None and depth < _DEEPEST:
-        yield from names_set_in(function.body, functions, depth + 1)
+    if function is not None and function.name not in entered:
+        entered.add(function.name)
+        yield from names_set_in(function.body, functions, entered)

@@ -31,11 +31,10 @@ from mint_migrate.fronts.syntax import (
     Negated,
     Node,
 )
-from mint_migrate.fronts.words import Word, default_word
+from mint_migrate.fronts.words import PartKind, Word, default_word
 
 _MOST_STEPS = 20_000
 """Commands that are followed at most; functions that call functions may multiply them."""
-_DEEPEST = 30
 
 
 class Walker:
@@ -50,7 +49,8 @@ class Walker:
         self._functions: dict[str, Function] = {}
         self._called: set[str] = set()
         self._steps = 0
-        self._depth = 0
+        self._active: set[str] = set()
+        """Functions that are being followed."""
 
     def follow(self, root: Node, scope: Scope) -> Scope:
         """Return what is known at the end of a script."""
@@ -102,6 +102,8 @@ class Walker:
         match node:
             case Command() if node.words:
                 return decided(node.words, Resolver(scope, self.text))
+            case Command():
+                return True if _only_assigns(node) else None
             case Arithmetic():
                 text = Resolver(scope, self.text).text_of(default_word(node.text))
                 value = None if text is None else evaluate(text, scope.text)
@@ -212,7 +214,7 @@ class Walker:
     def _call(self, function: Function, arguments: tuple[Word, ...] | None, scope: Scope) -> Scope:
         """Follow the body of a function; None stands for arguments that are not known."""
         self._called.add(function.name)
-        if self._depth >= _DEEPEST or self._steps > _MOST_STEPS:
+        if function.name in self._active or self._steps > _MOST_STEPS:
             self.effects.vary(names_set_in(function.body, self._functions), scope)
             return scope
         kept = {name: scope.get(name) for name in (*ARGUMENTS, *local_names(function.body))}
@@ -220,10 +222,10 @@ class Walker:
             self.effects.vary(ARGUMENTS, scope)
         else:
             self.effects.give_arguments(arguments, scope)
-        self._depth += 1
+        self._active.add(function.name)
         was_dead = scope.is_dead
         scope = self._follow(function.body, scope)
-        self._depth -= 1
+        self._active.discard(function.name)
         scope.is_dead = was_dead
         for name, binding in kept.items():
             if binding is None:
@@ -252,6 +254,14 @@ def _dead(scope: Scope) -> Scope:
     result = scope.copy()
     result.is_dead = True
     return result
+
+
+def _only_assigns(command: Command) -> bool:
+    """Say whether a command sets variables and runs nothing, so that it succeeds."""
+    parts = [part for item in command.assignments for word in item.values for part in word.parts]
+    return not any(
+        part.kind is PartKind.OPAQUE and not part.text.startswith(("${", "$((")) for part in parts
+    )
 
 
 def _fits(text: str | None, patterns: tuple[Word, ...], resolver: Resolver) -> bool | None:
