@@ -11,7 +11,6 @@ from typing import Final
 
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.tables.versions import version_key
 
 ACTOR: Final = "actor_rollout_ref.actor"
 KEY: Final = f"{ACTOR}.loss_agg_mode"
@@ -24,9 +23,9 @@ MODES: Final = (
 
 def sees_whole_steps(settings: Settings) -> bool:
     """Say whether the release divides by sizes of the step, not of each micro-batch."""
-    if version_key(settings.version) >= version_key("0.8"):
-        return True
-    return bool(settings.value("trainer.use_legacy_worker_impl").data == "disable")
+    over = settings.tables.fact("verl_token_mean", settings.version).value
+    is_chosen = settings.value("trainer.use_legacy_worker_impl").data == "disable"
+    return is_chosen or over == "mini-batch"
 
 
 def plan_aggregation(settings: Settings) -> tuple[str, str]:
@@ -68,7 +67,7 @@ def _plan_horizon(settings: Settings) -> str:
                 "longest of each micro-batch",
                 horizon,
             )
-    if version_key(settings.version) >= version_key("0.7.1"):
+    if settings.tables.fact("verl_sequence_sum_norm", settings.version).value == "mean":
         return horizon
     # These releases sum over the responses of a micro-batch and average over micro-batches.
     size = settings.value(f"{ACTOR}.ppo_micro_batch_size_per_gpu")

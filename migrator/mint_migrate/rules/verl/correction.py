@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
 
@@ -20,6 +21,15 @@ OLD: Final = (
     *("algorithm.bypass_old_logprob", "actor_rollout_ref.actor.tis_imp_ratio_cap"),
 )
 """Beginnings of the names that earlier releases had."""
+SWITCHES: Final = (
+    *(f"{PREFIX}.rollout_is", f"{PREFIX}.rollout_rs", "algorithm.rollout_is_threshold"),
+    *("algorithm.rollout_is", "actor_rollout_ref.actor.tis_imp_ratio_cap"),
+)
+"""Options without which nothing is corrected."""
+SENTENCE: Final = (
+    "sampler and trainer of MinT have the same weights, and the log-probabilities that samples "
+    "come with are the old ones: there is no gap to correct but rounding"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +52,31 @@ def plan_correction(settings: Settings, *, reused: bool) -> Correction:
     found = Correction()
     if settings.known(f"{PREFIX}.bypass_mode"):
         found = _plan_bypass(settings, reused=reused)
-    for key in list(settings.given):
-        is_of_it = key == PREFIX or key.startswith((f"{PREFIX}.", *OLD))
-        if is_of_it and not _is_read(settings, key):
-            settings.drop(
-                key,
-                "MM343",
-                "sampler and trainer of MinT have the same weights: nothing to correct",
-            )
+    left = [
+        key
+        for key in settings.given
+        if (key == PREFIX or key.startswith((f"{PREFIX}.", *OLD)))
+        and id(settings.given[key]) not in settings.decided
+    ]
+    corrects = any(settings.value(key).data not in {None, False} for key in SWITCHES)
+    for key in left:
+        if corrects or key == PREFIX:
+            settings.decide(key, Fidelity.APPROXIMATE, "MM319", "nothing", SENTENCE)
+        else:
+            settings.exact(key, "nothing", "nothing is weighted or left out")
+    if corrects and left:
+        settings.differ(left[0], "MM319", SENTENCE, "nothing")
     return found
-
-
-def _is_read(settings: Settings, key: str) -> bool:
-    return id(settings.given[key]) in settings.decided
 
 
 def _plan_bypass(settings: Settings, *, reused: bool) -> Correction:
     """Return the loss of `bypass_mode`, where old log-probabilities are those of the sampler."""
     settings.exact(f"{PREFIX}.bypass_mode", "build_batch")
     kind = str(settings.known(f"{PREFIX}.loss_type") or "ppo_clip")
-    settings.exact(f"{PREFIX}.loss_type", "policy_loss")
+    if settings.value(f"{PREFIX}.use_policy_gradient").data:
+        kind = "reinforce"
+    for name in ("loss_type", "use_policy_gradient"):
+        settings.exact(f"{PREFIX}.{name}", "policy_loss")
     if reused and settings.value(f"{PREFIX}.rollout_rs").data is not None:
         raise Blocked(
             "MM344",

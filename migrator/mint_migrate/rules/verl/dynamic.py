@@ -14,8 +14,8 @@ from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.tables.versions import version_key
 
 FILTER: Final = "algorithm.filter_groups"
-TOTALS: Final = frozenset({"reward", "score", "seq_reward", "seq_final_reward"})
-"""Metrics that are the score."""
+TOTALS: Final = frozenset({"reward", "seq_reward", "seq_final_reward"})
+"""Metrics that are the score, with what long responses lose."""
 MANAGERS: Final = (
     "reward.reward_manager.name",
     "reward_manager.name",
@@ -47,6 +47,13 @@ def plan_group_filter(settings: Settings) -> GroupFilter | None:
         raise Blocked("MM349", f"`{FILTER}.enable` needs `{FILTER}.metric`")
     for name in ("enable", "metric"):
         settings.exact(f"{FILTER}.{name}", "fill_rollout")
+    if metric == "seq_final_reward" and settings.value("algorithm.use_kl_in_reward").data:
+        settings.differ(
+            f"{FILTER}.metric",
+            "MM346",
+            "responses are compared before the divergence is taken from their reward",
+            "fill_rollout",
+        )
     settings.drop(f"{FILTER}.max_inflight_gen_batches", "MM346", "batches are sampled in turn")
     if not _is_recipe(settings):
         settings.exact(f"{FILTER}.max_num_gen_batches", "nothing", "this release ignores it")
@@ -71,7 +78,7 @@ def _is_recipe(settings: Settings) -> bool:
 
 def _metric(name: str) -> str:
     """Return what is compared of a `sample`."""
-    return "sample.score" if name in TOTALS else f'sample.extra.get("{name}", sample.score)'
+    return "sample.score" if name in TOTALS else f'sample.extra["{name}"]'
 
 
 def _max_batches(settings: Settings) -> str:

@@ -96,7 +96,7 @@ def _plan_entropy(settings: Settings) -> None:
         return
     settings.differ(
         key,
-        "MM342",
+        "MM302",
         f"the loss has no entropy bonus (the original adds {settings.value(key).text} times the "
         "entropy of each token's distribution, of which MinT returns one probability)",
     )

@@ -210,23 +210,28 @@ def test_gspo_averages_over_responses_in_releases_that_do(release, mode, counts)
     assert counts in script_of(launched({**GRPO, **options}, release))
 
 
-@pytest.mark.parametrize(("release", "code"), [("0.2", "MM342"), ("0.9.1", None)])
+@pytest.mark.parametrize(("release", "code"), [("0.2", "MM302"), ("0.9.1", None)])
 def test_an_entropy_bonus_is_missed_only_where_there_is_one(release, code):
     text = script_of(launched(GRPO, release))
 
-    assert ("MM342" in text) is (code is not None)
+    assert ("MM302" in text) is (code is not None)
 
 
-def test_a_correction_for_another_sampler_is_dropped_by_name():
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [("token", (Fidelity.APPROXIMATE, "MM319")), ("null", (Fidelity.EXACT, None))],
+)
+def test_a_correction_for_another_sampler_is_said_where_it_does_something(level, expected):
     options = {
-        "algorithm.rollout_correction.rollout_is": "token",
+        "algorithm.rollout_correction.rollout_is": level,
         "algorithm.rollout_correction.rollout_is_threshold": 2.0,
     }
     result = launched({**GRPO, **options})
 
     for key in options:
         decision = by_option(result)[key]
-        assert (decision.fidelity, decision.code) == (Fidelity.DROPPED, "MM343")
+        assert (decision.fidelity, decision.code) == expected
+    assert script_of(result).count("MM319: ") == (level == "token")
 
 
 def test_each_option_has_one_decision():
