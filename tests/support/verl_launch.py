@@ -36,11 +36,16 @@ def _launched(command: str, release: str) -> Migrated:
     return result
 
 
-def launched(overrides: Mapping[str, object], release: str = "0.9.1") -> Migrated:
+def launched(
+    overrides: Mapping[str, object],
+    release: str = "0.9.1",
+    *,
+    entry: str = "verl.trainer.main_ppo",
+) -> Migrated:
     """Convert a small launch of verl with some options more or others; None leaves one out."""
     options = {**LAUNCH, **overrides}
     words = [f"'{key}={value}'" for key, value in options.items() if value is not None]
-    return _launched(f"python3 -m verl.trainer.main_ppo {' '.join(words)}\n", release)
+    return _launched(f"python3 -m {entry} {' '.join(words)}\n", release)
 
 
 def by_option(result: Migrated) -> dict[str, Decision]:

@@ -102,8 +102,7 @@ def plan_overlong(settings: Settings) -> Overlong | None:
     name = settings.first(*MANAGERS)
     is_default = _is_recipe(settings) and not settings.is_given(name)
     manager = "dapo" if is_default else settings.value(name).data
-    prefixes = [item for item in OVERLONG if settings.value(f"{item}.enable").data is not None]
-    prefix = prefixes[0] if prefixes else OVERLONG[0]
+    prefix = next((item for item in OVERLONG if settings.is_given(f"{item}.enable")), OVERLONG[0])
     reads = manager == "dapo" and (_is_recipe(settings) or prefix != OVERLONG[2])
     if not reads or not settings.known(f"{prefix}.enable"):
         note = "no overlong buffer is used" if reads else "this entry point does not read it"
@@ -123,7 +122,7 @@ def plan_overlong(settings: Settings) -> Overlong | None:
     settings.drop(f"{prefix}.log", "MM346", "the penalty is part of the recorded reward")
     longest = "config.max_response_length"
     limit = prefix.rpartition(".")[0] + ".max_resp_len"
-    if settings.value(limit).data is not None:
+    if settings.is_given(limit):
         longest = settings.use(limit, "max_resp_len", kind="int")
     return Overlong(
         longest=longest,

@@ -314,3 +314,67 @@ def test_long_responses_lose_reward_where_the_manager_takes_it(release, prefix, 
     # verl: min(0, -(length - (24 - 8)) / 8 * 0.5)
     lost = [space["overlong_penalty"](length, config) for length in (1, 16, 20, 24)]  # type: ignore[operator]
     assert lost == [0.0, 0.0, -0.25, -0.5]
+
+
+@pytest.mark.parametrize("release", ["0.5.0", "0.9.1"])
+def test_the_recipe_of_dapo_keeps_its_own_rules_in_each_release(release):
+    options = {
+        **GRPO,
+        **DAPO,
+        "data.gen_batch_size": 48,
+        "reward_model.overlong_buffer.enable": True,
+        "reward_model.overlong_buffer.len": 8,
+        "reward_model.overlong_buffer.penalty_factor": 1.0,
+    }
+    result = launched(options, release, entry="recipe.dapo.main_dapo")
+
+    mine = {key: by_option(result)[key] for key in options}
+    assert {item.fidelity for item in mine.values()} == {Fidelity.EXACT}
+    text = script_of(result)
+    assert 'values = [sample.extra["acc"] for sample in group]' in text
+    assert "if 0 < config.max_num_gen_batches <= num_batches:" in text
+    assert "yield order[first : first + config.gen_batch_size]" in text
+    assert "steps_per_epoch = len(rows) // config.gen_batch_size" in text
+    assert "sample.score += overlong_penalty(len(sample.tokens), config)" in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"algorithm.adv_estimator": "remax", "algorithm.use_kl_in_reward": True},
+        {"algorithm.adv_estimator": "reinforce_plus_plus", "algorithm.kl_ctrl.type": "adaptive"},
+        {
+            "algorithm.adv_estimator": "gdpo",
+            "algorithm.gdpo_reward_keys": "[a,b]",
+            **DAPO,
+            f"{ACTOR}.use_kl_loss": True,
+        },
+        {"algorithm.adv_estimator": "opo", f"{ACTOR}.policy_loss.loss_mode": "cispo"},
+        {"algorithm.adv_estimator": "gpg", f"{ACTOR}.policy_loss.loss_mode": "kl_cov"},
+        {"algorithm.adv_estimator": "rloo", f"{ACTOR}.policy_loss.loss_mode": "geo_mean"},
+        {"algorithm.adv_estimator": "grpo_passk", f"{ACTOR}.policy_loss.loss_mode": "dppo_kl"},
+    ],
+    ids=lambda options: options["algorithm.adv_estimator"],
+)
+def test_scripts_hold_what_their_algorithm_needs_and_no_more(options):
+    text = script_of(launched({**GRPO, **options}))
+
+    defined = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+    called = {
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    passed = {"loss_fn", "compute_score", "read_value"}
+    assert defined - called <= passed
+    fields = {
+        ast.unparse(node.target)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.AnnAssign)
+    }
+    read = {
+        node.attr
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "config"
+    }
+    assert read <= fields
