@@ -64,6 +64,14 @@ def plan_group_filter(settings: Settings) -> GroupFilter | None:
             "replaces each as soon as it is known",
             "fill_rollout",
         )
+    if settings.value("trainer.resume_mode").data != "disable":
+        settings.differ(
+            f"{FILTER}.enable",
+            "MM346",
+            "a run that is resumed goes on after as many batches of prompts as it has taken "
+            "rollouts; the original knows how many batches were sampled",
+            "fill_rollout",
+        )
     return GroupFilter(
         metric=_metric(str(metric)),
         name=str(metric),

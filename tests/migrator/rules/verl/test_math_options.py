@@ -322,6 +322,7 @@ def test_the_recipe_of_dapo_keeps_its_own_rules_in_each_release(release):
         **GRPO,
         **DAPO,
         "data.gen_batch_size": 48,
+        "trainer.resume_mode": "disable",
         "reward_model.overlong_buffer.enable": True,
         "reward_model.overlong_buffer.len": 8,
         "reward_model.overlong_buffer.penalty_factor": 1.0,
@@ -336,6 +337,14 @@ def test_the_recipe_of_dapo_keeps_its_own_rules_in_each_release(release):
     assert "yield order[first : first + config.gen_batch_size]" in text
     assert "steps_per_epoch = len(rows) // config.gen_batch_size" in text
     assert "sample.score += overlong_penalty(len(sample.tokens), config)" in text
+
+
+def test_a_filter_of_prompts_says_what_a_resumed_run_does():
+    result = launched({**GRPO, **DAPO}, entry="recipe.dapo.main_dapo")
+
+    decision = by_option(result)["algorithm.filter_groups.enable"]
+    assert (decision.fidelity, decision.code) == (Fidelity.APPROXIMATE, "MM346")
+    assert "a run that is resumed goes on" in script_of(result)
 
 
 @pytest.mark.parametrize(
