@@ -108,7 +108,9 @@ def test_every_row_decides_an_option():
         for name in [*RECORDS[release]["classes"], *(name for name, _ in options(release))]
         if (row := TABLES.row(name, release)) is not None
     }
-    assert {row.id for row in TABLES.rows_for("openrlhf")} == found
+    python = yaml.safe_load((MAPPINGS / "openrlhf" / "python.yaml").read_text())
+    beside = {row["id"] for row in python["rows"]}
+    assert {row.id for row in TABLES.rows_for("openrlhf")} - beside == found
 
 
 def listed(program: str, option: str) -> list[str]:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from mint_migrate.analyse.functions import LocalFunctions, enclosing_class, unpacked
 from mint_migrate.analyse.scopes import Bound, ModuleScopes, ScopeInfo, dotted
+from mint_migrate.model.facts import BATCH, WORKER
 
-BATCH = "verl.DataProto"
-WORKER = "verl.ActorRolloutRefWorker"
 PACKAGE = "verl"
 CLASSES = frozenset({"DataProto", "DataProtoItem"})
 MAKERS = frozenset({"from_dict", "from_single_dict", "from_tensordict", "concat", "load_from_disk"})
@@ -45,6 +44,16 @@ class BatchChain:
     calls: tuple[ast.Call, ...]
     key: str | None
     """The text behind it in brackets: `batch.batch["responses"]`."""
+
+
+def uses_batches(scopes: ModuleScopes) -> bool:
+    """Say whether a module imports anything of verl."""
+    return any(
+        (bound.qualified or "").split(".", 1)[0] == PACKAGE
+        for scope in scopes.scopes
+        for bounds in scope.bindings.values()
+        for bound in bounds
+    )
 
 
 class BatchTracker:

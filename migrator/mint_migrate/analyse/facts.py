@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from mint_migrate.analyse.batches import PACKAGE, BatchTracker
+from mint_migrate.analyse.batches import BatchChain, BatchTracker, uses_batches
 from mint_migrate.analyse.columns import column_evidence, function_facts, function_results
 from mint_migrate.analyse.functions import LocalFunction, LocalFunctions, unpacked
 from mint_migrate.analyse.nodes import (
@@ -14,10 +14,12 @@ from mint_migrate.analyse.nodes import (
     is_one_call,
     loaded_names,
     own_function,
+    place_of,
+    targets_of,
 )
 from mint_migrate.analyse.objects import ObjectTracker
 from mint_migrate.analyse.parsers import ParserTracker
-from mint_migrate.analyse.scopes import SOURCE_PACKAGES, Bound, ModuleScopes, dotted
+from mint_migrate.analyse.scopes import SOURCE_PACKAGES, ModuleScopes, dotted
 from mint_migrate.analyse.structure import attributes, handlers, scope_record, statements
 from mint_migrate.analyse.text import SourceText, literal_repr, standalone
 from mint_migrate.model.facts import (
@@ -123,7 +125,7 @@ class _Collector:
         assert qualified is not None
         span = self.source.span(node)
         statement = self.scopes.statement_of[node]
-        target, targets = self._targets(statement, node)
+        target, targets = targets_of(statement, node)
         is_expression = isinstance(statement, ast.Expr) and statement.value is node
         return Call(
             number=number,
@@ -138,22 +140,6 @@ class _Collector:
             parent=self._parent_call(node),
             own_class=self.scopes.own_class(node.func),
         )
-
-    @staticmethod
-    def _targets(statement: ast.stmt, value: ast.expr) -> tuple[str | None, tuple[str, ...]]:
-        if isinstance(statement, ast.Assign) and statement.value is value:
-            if len(statement.targets) != 1:
-                return None, ()
-            target = statement.targets[0]
-            if isinstance(target, ast.Tuple | ast.List):
-                names = [dotted(element) for element in target.elts]
-                return None, tuple(name for name in names if name is not None)
-            name = dotted(target)
-            return (name, (name,)) if name is not None else (None, ())
-        if isinstance(statement, ast.AnnAssign) and statement.value is value:
-            name = dotted(statement.target)
-            return (name, (name,)) if name is not None else (None, ())
-        return None, ()
 
     def _parent_call(self, node: ast.AST) -> int | None:
         current = self.scopes.parent.get(node)
@@ -297,7 +283,7 @@ class _Collector:
             span = self.source.span(top)
             owner = f"{use.owner}.{chain}"
             statement = self.scopes.statement_of[top]
-            target, targets = self._targets(statement, top)
+            target, targets = targets_of(statement, top)
             arguments = tuple(
                 argument for call in use.calls for argument in self._arguments(call, owner)
             )
@@ -321,37 +307,24 @@ class _Collector:
         return uses
 
     def _batches(self) -> list[BatchUse]:
-        if not any(
-            (bound.qualified or "").split(".", 1)[0] == PACKAGE
-            for scope in self.scopes.scopes
-            for bounds in scope.bindings.values()
-            for bound in bounds
-        ):
+        if not uses_batches(self.scopes):
             return []
         chains = BatchTracker(self.scopes, self.functions, self.nodes).chains(self.nodes)
-        return [
-            BatchUse(
-                found=self._found(
-                    Kind.METHOD,
-                    ".".join([chain.owner, *chain.attributes]),
-                    self.source.span(chain.outermost),
-                ),
-                owner=chain.owner,
-                root=chain.root,
-                attributes=chain.attributes,
-                arguments=tuple(
-                    argument
-                    for call in chain.calls
-                    for argument in self._arguments(
-                        call, ".".join([chain.owner, *chain.attributes])
-                    )
-                ),
-                key=chain.key,
-                statement=self.source.span(self.scopes.statement_of[chain.outermost]),
-                scope=self.scopes.scope_of[chain.outermost].number,
-            )
-            for chain in chains
-        ]
+        return [self._batch(chain) for chain in chains]
+
+    def _batch(self, chain: BatchChain) -> BatchUse:
+        name = ".".join([chain.owner, *chain.attributes])
+        top = chain.outermost
+        return BatchUse(
+            found=self._found(Kind.METHOD, name, self.source.span(top)),
+            owner=chain.owner,
+            root=chain.root,
+            attributes=chain.attributes,
+            arguments=tuple(each for call in chain.calls for each in self._arguments(call, name)),
+            key=chain.key,
+            statement=self.source.span(self.scopes.statement_of[top]),
+            scope=self.scopes.scope_of[top].number,
+        )
 
     def _overridden(self) -> list[OverriddenMethod]:
         found = []
@@ -403,7 +376,7 @@ class _Collector:
                 name=name,
                 scope=scope.number,
                 kind=bound.kind,
-                statement=self.source.span(self._place(bound)),
+                statement=self.source.span(place_of(bound)),
                 value=self._value(bound.value) if bound.value is not None else None,
                 unpacked=self._value(whole[0]) if (whole := unpacked(bound, name)) else None,
                 index=whole[1] if whole else 0,
@@ -412,11 +385,6 @@ class _Collector:
             for name, bounds in scope.bindings.items()
             for bound in bounds
         ]
-
-    @staticmethod
-    def _place(bound: Bound) -> ast.stmt | ast.arg:
-        assert isinstance(bound.statement, ast.stmt | ast.arg)
-        return bound.statement
 
     def _returned_calls(self) -> tuple[tuple[str, int], ...]:
         found = []

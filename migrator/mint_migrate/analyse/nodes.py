@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import TypeGuard
 
-from mint_migrate.analyse.scopes import dotted
+from mint_migrate.analyse.scopes import Bound, dotted
 from mint_migrate.analyse.walk import children, walk
 
 Place = ast.expr | ast.keyword
@@ -93,3 +93,26 @@ def names_in(parts: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
                     loaded |= {name} if name.startswith("self.") else set()
                     stored |= {name} if isinstance(child.ctx, ast.Store) else set()
     return stored, loaded
+
+
+def targets_of(statement: ast.stmt, value: ast.expr) -> tuple[str | None, tuple[str, ...]]:
+    """Return the one name that a statement binds a value to, and all of them."""
+    if isinstance(statement, ast.Assign) and statement.value is value:
+        if len(statement.targets) != 1:
+            return None, ()
+        target = statement.targets[0]
+        if isinstance(target, ast.Tuple | ast.List):
+            names = [dotted(element) for element in target.elts]
+            return None, tuple(name for name in names if name is not None)
+        name = dotted(target)
+        return (name, (name,)) if name is not None else (None, ())
+    if isinstance(statement, ast.AnnAssign) and statement.value is value:
+        name = dotted(statement.target)
+        return (name, (name,)) if name is not None else (None, ())
+    return None, ()
+
+
+def place_of(bound: Bound) -> ast.stmt | ast.arg:
+    """Return the statement or parameter that binds a name."""
+    assert isinstance(bound.statement, ast.stmt | ast.arg)
+    return bound.statement

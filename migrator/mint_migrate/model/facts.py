@@ -116,13 +116,17 @@ class Use:
     target: str | None
 
 
+BATCH = "verl.DataProto"
+WORKER = "verl.ActorRolloutRefWorker"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchUse:
     """A chain of attributes and calls on a variable that holds a batch or a worker of verl."""
 
     found: Found
     owner: str
-    """`verl.DataProto` | `verl.ActorRolloutRefWorker`."""
+    """`BATCH` or `WORKER`."""
     root: str
     attributes: tuple[str, ...]
     """Those before the first call: `batch`, `keys` of `data.batch.keys()`."""

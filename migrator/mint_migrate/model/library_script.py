@@ -13,7 +13,7 @@ from mint_migrate.model.script import TrainingScript
 class LibraryScript(TrainingScript):
     """What of the template's module the script gets."""
 
-    template: ClassVar[str] = "verl/python/batch.py.j2"
+    template: ClassVar[str] = "verl_python.py.j2"
     wanted: frozenset[str] = frozenset()
     """Names that the script reads, and `.name` for attributes."""
 

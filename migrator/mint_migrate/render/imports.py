@@ -20,7 +20,6 @@ _NAMES = {
     "Any": "from typing import Any",
     "AutoTokenizer": "from transformers import AutoTokenizer",
     "Callable": "from collections.abc import Callable",
-    "Iterator": "from collections.abc import Iterator",
     "Sequence": "from collections.abc import Sequence",
     "SimpleNamespace": "from types import SimpleNamespace",
     "types": "from mint import types",

@@ -6,8 +6,15 @@ has no counterpart stays under a TODO.
 
 from __future__ import annotations
 
-from mint_migrate.analyse.batches import BATCH, WORKER
-from mint_migrate.model.facts import Argument, BatchUse, Call, ImportedName, OverriddenMethod
+from mint_migrate.model.facts import (
+    BATCH,
+    WORKER,
+    Argument,
+    BatchUse,
+    Call,
+    ImportedName,
+    OverriddenMethod,
+)
 from mint_migrate.model.plan import Fidelity, Found
 from mint_migrate.model.source import Span
 from mint_migrate.rules.leftovers import KEPT
