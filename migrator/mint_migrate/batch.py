@@ -19,6 +19,7 @@ from mint_migrate.dispatch import migrate_file, tables
 from mint_migrate.errors import WriteError
 from mint_migrate.gather import Script
 from mint_migrate.model.outcome import Failed, Migrated, Outcome, Skipped
+from mint_migrate.model.plan import Kind
 from mint_migrate.model.source import Options, Source
 from mint_migrate.outputs import is_our_output, is_same, markers, readable, stamp
 from mint_migrate.pool import num_workers, ordered_map
@@ -93,16 +94,58 @@ def run(
         WriteError: the journal cannot be written; no file has been replaced then.
     """
     landings: list[Landing] = []
+    num_reported = 0
+    is_held = job.mode is Mode.IN_PLACE
     for first in land(scripts, job, advance):
-        for landing in (first, *first.companions):
-            landings.append(landing)
-            if job.mode is not Mode.IN_PLACE:
-                report(landing)
+        landings += (first, *first.companions)
+        # What becomes of a module is known when the scripts that import it are done.
+        is_held |= len(scripts) > 1 and _is_left_alone(first)
+        for landing in () if is_held else landings[num_reported:]:
+            report(landing)
+            num_reported += 1
+    landings = _with_taken(landings)
     if job.mode is Mode.IN_PLACE:
         landings = _replace_sources(landings)
-        for landing in landings:
-            report(landing)
+    for landing in landings[num_reported:]:
+        report(landing)
     return landings
+
+
+def _is_left_alone(landing: Landing) -> bool:
+    """Say whether a script uses a framework and nothing is written for it."""
+    outcome = landing.outcome
+    return (
+        isinstance(outcome, Migrated)
+        and outcome.text is None
+        and outcome.source.path.endswith(".py")
+    )
+
+
+def _with_taken(landings: list[Landing]) -> list[Landing]:
+    """Say of modules whose every use of a framework is in the result of some script, that it is."""
+    users: dict[tuple[str, int, int], str] = {}
+    for outcome in (landing.outcome for landing in landings):
+        if isinstance(outcome, Migrated) and outcome.text is not None:
+            for found in (item.found for item in outcome.decisions if item.found.path):
+                place = (os.path.realpath(found.path), found.span.line, found.span.column)
+                users[place] = outcome.source.path
+    return [_as_taken(each, users) if users else each for each in landings]
+
+
+def _as_taken(landing: Landing, users: dict[tuple[str, int, int], str]) -> Landing:
+    if not _is_left_alone(landing):
+        return landing
+    outcome = landing.outcome
+    assert isinstance(outcome, Migrated)
+    path = os.path.realpath(outcome.source.path)
+    # An import that a script has as well is not taken a second time.
+    spans = [item.found.span for item in outcome.decisions if item.found.kind is not Kind.IMPORT]
+    takers = [users.get((path, span.line, span.column)) for span in spans]
+    if not takers or None in takers:
+        return landing
+    shown = ", ".join(sorted({os.path.basename(taker) for taker in takers if taker is not None}))
+    reason = f"what it defines is in the result of {shown}; the file stays as it is"
+    return Landing(outcome=Skipped(path=outcome.source.path, code="MM115", reason=reason))
 
 
 def land(

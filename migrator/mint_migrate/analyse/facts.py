@@ -368,7 +368,19 @@ class _Collector:
                     span=self.source.span(node),
                     scope=self.scopes.scope_of[node].number,
                     bound=self.source.of(node).split(".", 1)[0],
+                    is_annotation=self._is_annotation(node),
                 )
+
+    def _is_annotation(self, node: ast.expr) -> bool:
+        below: ast.AST = node
+        while isinstance(below, ast.expr):
+            above = self.scopes.parent[below]
+            if isinstance(above, ast.arg | ast.AnnAssign) and above.annotation is below:
+                return True
+            if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+                return above.returns is below
+            below = above
+        return False
 
     def _bindings(self) -> list[Binding]:
         return [

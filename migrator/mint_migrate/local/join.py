@@ -14,7 +14,7 @@ import ast
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mint_migrate.local.edits import Edit, Edits
@@ -125,10 +125,10 @@ class _Join:
         if any(_has_future(self.needs.units[path]) for path in self.needs.joined):
             edits += _future(script)
         cut = script.start(_end_line(body[first - 1]) + 1) if first else 0
-        pieces = [*_copy(script, 0, cut, edits)]
+        pieces = _without_blank_end([*_copy(script, 0, cut, edits)])
         pieces += self._imports(body[:first])
-        for path in self.needs.ordered():
-            pieces += self._definitions(self.needs.units[path])
+        for index, path in enumerate(self.needs.ordered()):
+            pieces += self._definitions(self.needs.units[path], is_below=index > 0)
         pieces.append(Piece("\n\n", script, cut, is_copy=False))
         rest = cut + len(script.text[cut:]) - len(script.text[cut:].lstrip("\n"))
         pieces += _copy(script, rest, len(script.text), edits)
@@ -185,8 +185,11 @@ class _Join:
                 yield Piece(f"{each.alias.name} as {called}", unit, start, is_copy=False)
         yield Piece("\n", unit, at, is_copy=False)
 
-    def _definitions(self, unit: Unit) -> Iterator[Piece]:
-        """Yield what comes from a module, with the comments above each statement."""
+    def _definitions(self, unit: Unit, *, is_below: bool) -> Iterator[Piece]:
+        """Yield what comes from a module, with the comments above each statement.
+
+        *is_below* says that what comes from another module stands above it.
+        """
         taken = self.needs.taken[unit.path]
         body = [each for each in unit.tree.body if each in taken]
         edits = self.edits.of(unit, body)
@@ -195,7 +198,7 @@ class _Join:
         for statement in body:
             start = unit.start(_first_line(unit, statement))
             if before is None:
-                text = "\n\n" if isinstance(statement, _DEFINES) else "\n"
+                text = "\n\n" if is_below or isinstance(statement, _DEFINES) else "\n"
                 text += f"# From {shown.replace(os.sep, '/')}.\n"
             else:
                 text = _between(unit, before, statement)
@@ -216,6 +219,17 @@ def _copy(unit: Unit, start: int, end: int, edits: list[Edit]) -> Iterator[Piece
         yield Piece(text, unit, first, is_copy=False)
         start = last
     yield Piece(unit.text[start:end], unit, start, is_copy=True)
+
+
+def _without_blank_end(pieces: list[Piece]) -> list[Piece]:
+    """Leave out blank lines at the end, and end the last line."""
+    while pieces and not (text := pieces[-1].text).strip("\n"):
+        del pieces[-1]
+    if not pieces:
+        return []
+    last = pieces[-1]
+    end = Piece("\n", last.unit, last.start, is_copy=False)
+    return [*pieces[:-1], replace(last, text=text.rstrip("\n")), end]
 
 
 def _insertion(needs: Needs) -> int:

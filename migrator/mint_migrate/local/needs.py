@@ -63,7 +63,7 @@ class Needs:
         """Find what is needed; False where nothing has to come.
 
         Args:
-            everything: every module of the project comes, whatever it uses.
+            everything: values and classes come, whatever is behind them.
 
         Raises:
             Refusal: something is needed that cannot come.
@@ -71,7 +71,11 @@ class Needs:
         joined: set[str] = set()
         while True:
             asked = self._collect(joined)
-            new = {path for path, name in asked if everything or self._involves(path, name)}
+            new = {
+                path
+                for path, name in asked
+                if (everything and self._is_value(path, name)) or self._involves(path, name)
+            }
             if joined:
                 new |= {path for path, _ in asked if self._reads(path, joined)}
             new -= joined
@@ -108,13 +112,15 @@ class Needs:
         visit(self.script, ())
         return [*done, *(path for path in self.joined if path not in done)]
 
-    def canonical(self, path: str, name: str) -> Key:
-        """Return where a name is defined that a module of the joined ones hands on."""
+    def canonical(self, path: str, name: str, *, everywhere: bool = False) -> Key:
+        """Return where a name is defined that a module hands on: one that comes, or any."""
         seen: set[Key] = set()
         while (path, name) not in seen:
             seen.add((path, name))
             found = self._handed_on(path, name)
-            if found is None or found.path not in self.joined or found.attribute is None:
+            if found is None or found.path is None or found.attribute is None:
+                break
+            if not everywhere and found.path not in self.joined:
                 break
             path, name = found.path, found.attribute
         return path, name
@@ -159,6 +165,13 @@ class Needs:
                     break
                 left += self._read_by(*key)
         return self._uses[path, name]
+
+    def _is_value(self, path: str, name: str) -> bool:
+        """Say whether a name is a value or a class, which a plan may have to see."""
+        path, name = self.canonical(path, name, everywhere=True)
+        unit = self.unit(path)
+        bounds = unit.top.bindings.get(name, ()) if unit is not None else ()
+        return any(bound.kind not in {"function", "import"} for bound in bounds)
 
     def _uses_source(self, path: str, name: str) -> bool:
         unit = self.unit(path)

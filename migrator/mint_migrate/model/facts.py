@@ -216,6 +216,8 @@ class Reference:
     scope: int
     bound: str
     """The imported name at its start."""
+    is_annotation: bool = False
+    """It stands in the annotation of a parameter, a result or a variable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

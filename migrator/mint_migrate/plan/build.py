@@ -9,6 +9,7 @@ from mint_migrate.model.facts import Call, Facts
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.script import Edit, Names, Plan, TrainingScript
 from mint_migrate.model.source import Options, Span, contains
+from mint_migrate.plan.annotations import replace_annotations
 from mint_migrate.plan.broken import (
     break_dependents,
     check_inputs,
@@ -137,6 +138,7 @@ def _finish(
         check_inputs(ledger, training.call)
     decide_lost_uses(ledger)
     undelete(ledger)
+    replace_annotations(ledger)
     orphans = drop_orphans(ledger)
     dropped = (*_decide_imports(ledger), *orphans)
     kinds = list(dict.fromkeys(training.kind.headline for training in trainings))

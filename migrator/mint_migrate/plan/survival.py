@@ -13,7 +13,7 @@ from mint_migrate.rules.base import Ledger
 
 def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
     """Say whether a name bound in *scope* is read by what is left of the user's code."""
-    if _is_written(ledger, name):
+    if is_written(ledger, name):
         return True
     if (name, scope) in ledger.renamed:
         return False
@@ -25,7 +25,7 @@ def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
     )
 
 
-def _is_written(ledger: Ledger, name: str) -> bool:
+def is_written(ledger: Ledger, name: str) -> bool:
     """Say whether our own replacements read *name*."""
     return any(
         edit.text and name in names_in(edit.text) and span not in ledger.broken
