@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import random
-import re
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,11 +49,15 @@ SMALL: Mapping[str, object] = {
     "num_episodes": 1,
     "max_epochs": 1,
     "max_samples": 12,
+    "filter_overlong_prompts": False,
 }
 """Values of configuration fields with which a step takes moments, given on the command line.
 
 What decides the mathematics stays: lengths, batches and groups only make the same thing smaller.
 """
+
+CLUSTER: Mapping[str, str] = {"/mnt/": "/mnt/", "/fsx/rl": ""}
+"""Absolute paths of launchers -> what they are below the folder that they are laid out in."""
 
 Row = dict[str, Any]
 
@@ -79,31 +85,35 @@ class Prepared:
     environment: dict[str, str]
 
 
-def prepare(case: Mapping[str, Any], folder: Path) -> Prepared:
+def prepare(case: Mapping[str, Any], folder: Path, *, scorer: str = "") -> Prepared:
     """Lay out a folder for a launcher of a case and migrate it there.
 
     Args:
         case: a launcher.
         folder: does not exist yet; becomes the tree of the launcher, `home` in it its home folder.
+        scorer: address of a server of rewards, for launchers that ask one.
     """
     original = FIXTURES / case["path"]
     shutil.copytree(original.parent, folder)
     launcher = folder / original.name
-    # Absolute paths of a cluster become those of the folder.
-    text = launcher.read_text(encoding="utf-8").replace("/mnt/", f"{folder}/mnt/")
+    text = launcher.read_text(encoding="utf-8")
+    for cluster in CLUSTER:
+        text = text.replace(cluster, f"{folder}{CLUSTER[cluster]}")
     launcher.write_text(text, encoding="utf-8")
     for item in case.get("data", ()):
-        if isinstance(item, Mapping):
+        if "path" in item:
             write_parquet(place(item["path"], folder), rows_of(item))
     status = cli.run([str(launcher), "--source-version", case["source_version"]])
     scripts = tuple(sorted(folder.glob(f"{launcher.stem}*_mint.py")))
     assert scripts, f"{case['id']} is not converted: exit status {status}"
     for script in scripts:
-        arguments = small_sizes(script.read_text(encoding="utf-8"))
+        arguments = arguments_for(script.read_text(encoding="utf-8"), case, scorer)
         Path(f"{script}.arguments").write_text("\n".join(arguments) + "\n", encoding="utf-8")
     shell = folder / f"{launcher.stem}_mint.sh"
-    started = ("/bin/bash", shell.name) if shell.exists() else ("python", scripts[0].name)
     bin_folder = programs(folder / "programs", python=sys.executable)
+    started = ("/bin/bash", shell.name)
+    if not shell.exists():
+        started = (str(bin_folder / "python"), scripts[0].name)
     return Prepared(
         folder=folder,
         scripts=scripts,
@@ -116,27 +126,66 @@ def prepare(case: Mapping[str, Any], folder: Path) -> Prepared:
     )
 
 
+def train(
+    prepared: Prepared, environment: Mapping[str, str], *, deadline: float
+) -> tuple[list[float], str]:
+    """Run a converted launcher to its end; return its losses and what it printed.
+
+    Raises:
+        TimeoutError: it takes longer than *deadline* seconds; it is ended.
+    """
+    log = prepared.folder / "log.txt"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            prepared.command,
+            cwd=prepared.folder,
+            env={**environment, **prepared.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = child.wait(deadline)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            raise TimeoutError(log.read_text(encoding="utf-8", errors="replace")) from None
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return losses_in(prepared.folder), f"exit status {status}\n{text}"
+
+
 def place(path: str, folder: Path) -> Path:
     """Return where a path of a launcher is within the folder it is laid out in."""
     return folder / path.replace("$HOME", "home").lstrip("/")
 
 
-def small_sizes(text: str) -> list[str]:
-    """Return the arguments that make a converted script small: `SMALL`, of the fields it has."""
+def arguments_for(text: str, case: Mapping[str, Any], scorer: str) -> list[str]:
+    """Return arguments that make a converted script small, and name what is here in its world."""
     classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
     config = next(node for node in classes if node.name == "Config")
     fields = {
-        node.target.id
+        node.target.id: ast.unparse(node.value)
         for node in config.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
     }
     chosen = {name: value for name, value in SMALL.items() if name in fields}
+    if "http" in fields.get("remote_rm_url", ""):
+        chosen["remote_rm_url"] = scorer
+    local = [name for name in case["models"] if "$" in name]
+    if local:
+        chosen["model"] = served_name(local[0])
     return [part for name, value in chosen.items() for part in (f"--{name}", str(value))]
 
 
+def served_name(model: str) -> str:
+    """Return the name under which a server has a model: of a folder, its last part."""
+    return model.rpartition("/")[2] if "$" in model else model
+
+
 def rows_of(item: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of a data file: those of its `rows`, the same ones every time."""
-    rng = random.Random(item["path"])
+    """Return the rows of a data set: those of its `rows`, the same ones every time."""
+    rng = random.Random(item.get("path") or item["hub"])
     return [_ROWS[item["rows"]](rng, index, item) for index in range(NUM_ROWS)]
 
 
@@ -168,6 +217,16 @@ def _gsm8k_row(rng: random.Random, index: int, item: Mapping[str, Any]) -> Row:
         **_rl_row(rng, index, {**item, "data_source": "openai/gsm8k"}),
         "extra_info": {"index": index, "question": question, "answer": answer},
     }
+
+
+def _context_row(rng: random.Random, index: int, item: Mapping[str, Any]) -> Row:
+    question, _ = _sum(rng)
+    return {"context_messages": [{"role": "user", "content": question}]}
+
+
+def _orca_row(rng: random.Random, index: int, item: Mapping[str, Any]) -> Row:
+    question, truth = _sum(rng)
+    return {"system_prompt": "", "question": question, "response": f"It is {truth}."}
 
 
 def _messages_row(rng: random.Random, index: int, item: Mapping[str, Any]) -> Row:
@@ -222,6 +281,8 @@ _ROWS: dict[str, Callable[[random.Random, int, Mapping[str, Any]], Row]] = {
     "rl": _rl_row,
     "gsm8k": _gsm8k_row,
     "messages": _messages_row,
+    "context_messages": _context_row,
+    "orca": _orca_row,
 }
 
 
@@ -234,8 +295,3 @@ def losses_in(folder: Path) -> list[float]:
         if line.endswith("}")
     ]
     return [line["loss"] for line in lines if "loss" in line]
-
-
-def models_of(case: Mapping[str, Any]) -> list[str]:
-    """Return the names of the models a converted script may ask for."""
-    return [re.sub(r"\$HOME", "home", name) for name in case["models"]]

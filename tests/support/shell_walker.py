@@ -19,7 +19,7 @@ Then the pieces of its value count, each where it stands; a here-document that `
 into a variable is such a value. If what a variable holds is one expansion, the variable's word is
 the item. Two launches that share an array have each of its pieces once each.
 
-Places are line and column of the first character, both from 1; of a quoted word, those of its quote.
+Places are line and column of the first character, both from 1; of a quoted word those of its quote.
 """
 
 from __future__ import annotations

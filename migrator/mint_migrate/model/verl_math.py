@@ -93,6 +93,9 @@ class PolicyLoss:
         low, high = self.bounds
         if self.kind != "corrected":
             low, high = f"1.0 - {low}", f"1.0 + {high}"
+        if self.kind == "cispo":
+            # A lower bound below 0 bounds nothing, and is how it is left out.
+            low = f"max(0.0, {low})"
         return {"clip_low_threshold": low, "clip_high_threshold": high}
 
 
