@@ -23,6 +23,7 @@ _NAMES = {
     "Sequence": "from collections.abc import Sequence",
     "SimpleNamespace": "from types import SimpleNamespace",
     "types": "from mint import types",
+    "Iterator": "from collections.abc import Iterator",
     "load_dataset": "from datasets import load_dataset",
     "load_from_disk": "from datasets import load_from_disk",
     "concatenate_datasets": "from datasets import concatenate_datasets",
