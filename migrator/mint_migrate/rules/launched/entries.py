@@ -21,6 +21,7 @@ _PLANNERS = {
     ("openrlhf", "train_sft"): "openrlhf.sft.plan_sft",
     ("openrlhf", "train_dpo"): "openrlhf.dpo.plan_dpo",
     ("openrlhf", "train_kto"): "openrlhf.kto.plan_kto",
+    ("verl", "main_generation"): "verl.generation.plan_generation",
     ("verl", "fsdp_sft_trainer"): "verl.sft.plan_sft",
     ("verl", "sft_trainer"): "verl.sft.plan_sft",
 }
@@ -72,6 +73,8 @@ class Entry:
 def entry_named(framework: str, entry: str) -> Entry:
     """Return an entry point of a framework."""
     rows = _ROWS.get(framework, f"{framework}.{entry}")
+    if (framework, entry) == ("verl", "main_generation"):
+        rows = "verl.generation_config"
     if framework == "verl" and entry in {"fsdp_sft_trainer", "sft_trainer"}:
         rows = "verl.sft_config"
     return Entry(
