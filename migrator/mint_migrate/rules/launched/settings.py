@@ -244,7 +244,11 @@ class Settings:
             self.summary.append(line)
 
     def by_row(self, *keys: str) -> None:
-        """Decide options as their rows say, unless that is done."""
+        """Decide options as their rows say, unless that is done.
+
+        A row can say where an option goes, and only a rule can take it there: what a rule should
+        have carried and did not is for a person.
+        """
         for key in keys:
             given = self.given.get(key)
             if given is not None and id(given) not in self.decided:
@@ -286,6 +290,9 @@ class Settings:
         setting = self.value(key)
         if setting.is_known and literal(setting.data).replace('"', "'") in _neutral(row):
             self.exact(key, row.to or "nothing to do", "has no effect with this value")
+            return
+        if row.fidelity is Fidelity.EXACT and row.transform != "drop":
+            self.manual(key, "MM293", f"nothing in the script follows this option. {row.note}")
             return
         self.decide(key, row.fidelity, row.code, row.to, row.note)
 
