@@ -40,6 +40,7 @@ def tables(**rows: str) -> Tables:
         "closed": {},
         "defaults": defaults,
         "variants": {},
+        "rules": {},
         "inherits": {
             "openrlhf.train_ppo": "openrlhf.train_ppo_ray",
             "openrlhf.train_ppo_ray": "openrlhf.common",
@@ -55,6 +56,7 @@ def tables(**rows: str) -> Tables:
         "rows": {},
         "aliases": {},
         "roots": [],
+        "rules": {},
         "versions": {"openrlhf": VERSIONS},
         "surface": {},
         "bases": {},
