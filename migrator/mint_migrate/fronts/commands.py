@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mint_migrate.fronts.given import Given, read_flags
 from mint_migrate.fronts.hydra import read_overrides
@@ -12,7 +12,8 @@ from mint_migrate.fronts.methods import METHODS
 from mint_migrate.fronts.nested import Nested, nested_in, unquoted
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.programs import PREFIXES, CommandReader, is_program, name_of
-from mint_migrate.fronts.shell import ShellScript
+from mint_migrate.fronts.runtime_env import runtime_variables
+from mint_migrate.fronts.shell import ENGINES, ShellScript
 from mint_migrate.fronts.words import PartKind, Word
 
 _SHOWS = frozenset({"alias", "echo", "grep", "printf", "sed", "awk", "git", "tee"})
@@ -59,6 +60,10 @@ class Launch:
     """The string or here-document that it stands in."""
     inner_names: frozenset[str]
     """Variables that are set in there."""
+    variables: tuple[tuple[str, str], ...]
+    """What `ray job submit` sets for the command: names, and values as a shell reads them."""
+    sets_more: bool
+    """Variables are set for this command alone that the result may read."""
     is_reached: bool
     """The text does not show that the script never gets here."""
 
@@ -73,9 +78,20 @@ def is_arguments(word: Word) -> bool:
     return any(part.kind is PartKind.ARRAY and part.text in {"@", "*"} for part in word.parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """Where commands stand."""
+
+    places: Places
+    nested: Nested | None = None
+    line: int | None = None
+    """Offset of the line of the command that holds the string or here-document."""
+    depth: int = 0
+
+
 def find_launches(shell: ShellScript, places: Places) -> list[Launch]:
     """Return the commands of a script that train or start a Python script."""
-    return list(_launches(shell, places, None, 0))
+    return list(_launches(shell, _Around(places=places)))
 
 
 def hidden_commands(shell: ShellScript, launches: list[Launch]) -> list[Word]:
@@ -96,22 +112,22 @@ def _is_hidden(word: Word, launches: list[Launch]) -> bool:
     return _HIDDEN.search(word.source) is not None and " " in word.source and not is_read
 
 
-def _launches(
-    shell: ShellScript, places: Places, nested: Nested | None, depth: int
-) -> Iterator[Launch]:
+def _launches(shell: ShellScript, around: _Around) -> Iterator[Launch]:
     for index, command in enumerate(shell.commands):
-        launch = _launch(shell, index, places, nested)
+        launch = _launch(shell, index, around)
         if launch is not None:
             yield launch
             continue
-        for inner in nested_in(command, shell.text) if depth < _DEEPEST else ():
-            script = shell.inside(inner, command)
+        line = around.places.line_start(command.start) if around.line is None else around.line
+        for nested in nested_in(command, shell.text) if around.depth < _DEEPEST else ():
+            script = shell.inside(nested, command)
             if script is not None:
-                found = _launches(script, places, inner, depth + 1)
+                inner = replace(around, nested=nested, line=line, depth=around.depth + 1)
+                found = _launches(script, inner)
                 yield from (item for item in found if item.framework not in {None, "trl"})
 
 
-def _launch(shell: ShellScript, index: int, places: Places, nested: Nested | None) -> Launch | None:
+def _launch(shell: ShellScript, index: int, around: _Around) -> Launch | None:
     command = shell.commands[index]
     if command.words[0].text in _SHOWS:
         return None
@@ -121,7 +137,7 @@ def _launch(shell: ShellScript, index: int, places: Places, nested: Nested | Non
         reader.read()
         is_known = reader.method is not None and reader.framework != "trl"
         if is_known or (reader.found and _is_prefix(words, start)):
-            return _found(shell, index, words, start, reader, places, nested)
+            return _found(shell, index, words, start, reader, around)
     return None
 
 
@@ -141,9 +157,9 @@ def _found(
     words: tuple[Word, ...],
     start: int,
     reader: CommandReader,
-    places: Places,
-    nested: Nested | None,
+    around: _Around,
 ) -> Launch:
+    places, nested = around.places, around.nested
     command = shell.commands[index]
     submitted = _submitted(words, start)
     launcher_flags, _ = read_flags(reader.launcher_words, places)
@@ -165,9 +181,11 @@ def _found(
         start=words[submitted if submitted >= 0 else start].site_start,
         script_end=reader.script_end,
         end=command.words[-1].end,
-        line=places.line_start(command.start),
+        line=places.line_start(command.start) if around.line is None else around.line,
         nested=nested,
         inner_names=shell.sets if nested is not None else frozenset(),
+        variables=runtime_variables(submission),
+        sets_more=any(not ENGINES.fullmatch(item.name) for item in command.assignments),
         is_reached=shell.is_reached(command),
     )
 

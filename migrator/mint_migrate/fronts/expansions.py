@@ -220,7 +220,7 @@ def output_of(words: Sequence[str]) -> str | None:
     if name == "echo":
         return " ".join(arguments).rstrip("\n")
     if name == "dirname" and len(arguments) == 1:
-        return posixpath.dirname(arguments[0].rstrip("/")) or _root(arguments[0])
+        return posixpath.dirname(arguments[0].rstrip("/")) or _root(arguments[0]) or "."
     if name == "basename" and 1 <= len(arguments) <= 2:
         base = posixpath.basename(arguments[0].rstrip("/")) or _root(arguments[0])
         suffix = arguments[1] if len(arguments) == 2 else ""

@@ -47,6 +47,8 @@ class _Work:
     done: list[Migrated] = field(default_factory=list)
     scripts: list[tuple[str, str]] = field(default_factory=list)
     """(what stands between stem and `.py`, text) of the scripts written."""
+    read_names: set[str] = field(default_factory=set)
+    """Variables that the scripts find in their environment."""
 
 
 def migrate_launcher(source: Source, options: Options, tables: Tables, read: Read) -> Outcome:
@@ -175,6 +177,7 @@ def _training(work: _Work, launch: Launch, own: Sequence[Launch]) -> Failed | No
         infix = _infix(launch, own)
         work.scripts.append((infix, result.outcome.text))
         work.edits.append((launch.start, launch.end, _call(work, infix, result, launch)))
+        work.read_names |= result.environment.inherited.keys()
     return None
 
 
@@ -203,14 +206,17 @@ def _infix(launch: Launch, own: Sequence[Launch]) -> str:
 def _call(work: _Work, infix: str, result: CommandResult | LaunchResult, launch: Launch) -> str:
     """Return the command that starts a converted script, with what it needs to be told."""
     stem = work.source.path.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
-    passed = [f"{name}={source}" for name, source in result.environment.sources.items()]
+    passed = [f"{name}={source}" for name, source in launch.variables]
+    passed += [f"{name}={source}" for name, source in result.environment.sources.items()]
     lead = f"env {' '.join(passed)} " if passed else ""
     # TRL's options have no counterpart on the result's command line.
     handed = ' "$@"' if launch.framework != "trl" and launch.hands_arguments_on else ""
-    if "#SBATCH" in work.source.text:
-        # A job runs a copy of the script from elsewhere, in the folder it was submitted from.
-        return f"{lead}python {stem}{infix}.py{handed}"
-    return f'{lead}python "$(dirname "$0")/{stem}{infix}.py"{handed}'
+    script = f'"$(dirname "$0")/{stem}{infix}.py"'
+    if "#SBATCH" in work.source.text or launch.nested is not None:
+        # Elsewhere `$0` is another program: the command runs in the folder of the launcher.
+        script = f"{stem}{infix}.py"
+    call = f"{lead}python {script}{handed}"
+    return call if launch.nested is None else launch.nested.written(call, launch.inner_names)
 
 
 def _user_script(work: _Work, launch: Launch) -> None:
@@ -267,6 +273,9 @@ def _joined(work: _Work, launches: Sequence[Launch]) -> Outcome:
     has_own = any(launch.method is None for launch in launches)
     needs_shell = len(work.done) > 1 or has_own or not work.shell.only_sets_up
     needs_shell |= any("env " in text for _, _, text in work.edits)
+    needs_shell |= any(launch.nested is not None for launch in launches)
+    needs_shell |= any(launch.sets_more for launch in launches)
+    needs_shell |= not work.read_names.isdisjoint(work.shell.sets)
     if len(work.scripts) == 1 and not has_own and len(work.done) == 1:
         beside = (Companion(ending="_mint.sh", text=shell),) if needs_shell else ()
         return replace(joined, text=work.scripts[0][1], companions=beside)

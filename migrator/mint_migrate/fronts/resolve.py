@@ -124,7 +124,9 @@ class Resolver:
             (Part(kind=PartKind.TEXT, text=part.default or "", is_quoted=part.is_quoted),)
         )
         for each in fallback:
-            yield from (_inserted(item, part) for item in self._known(each))
+            for item in self._known(each):
+                is_quoted = part.is_quoted or each.is_quoted
+                yield _inserted(item, replace(part, is_quoted=is_quoted))
 
     def _named(self, part: Part) -> Part:
         """Return a variable that keeps its name, with what is known of what stands for it."""

@@ -6,6 +6,7 @@ the command: the last value before it, one of several behind a branch that the t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from mint_migrate.fronts.bindings import Scope
@@ -17,7 +18,15 @@ from mint_migrate.fronts.syntax import Command, Script
 from mint_migrate.fronts.walk import Walker
 from mint_migrate.fronts.words import Word
 
-_SETS_UP = frozenset({"set", "shopt", "true", ":", "echo"}) | (DECLARES - {"export"})
+_SETS_UP = frozenset(
+    {"set", "shopt", "true", ":", "[", "[[", "test", "echo", "ulimit", "sleep", "wait"}
+) | (DECLARES - {"export"})
+ENGINES = re.compile(
+    r"(?:ACCELERATE|ASCEND|CUDA|FLASHINFER|GLOO|HCCL|HYDRA|MKL|NCCL|NVTE|OMP|PYTORCH|RAY|SGLANG"
+    r"|TOKENIZERS|TORCH|TRITON|UCX|VERL|VLLM|XFORMERS)_\w+|PYTHONUNBUFFERED|RANK|WORLD_SIZE"
+    r"|LOCAL_RANK|NODE_RANK|MASTER_ADDR|MASTER_PORT"
+)
+"""Variables that only the engines of a training read, which run on the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +45,7 @@ class ShellScript:
     @property
     def only_sets_up(self) -> bool:
         """Return whether at most one command does more than set variables of the script."""
-        doing = [
-            command
-            for command in self.commands
-            if command.words and command.words[0].text not in _SETS_UP
-        ]
-        return len(doing) <= 1
+        return sum(map(_is_work, self.commands)) <= 1
 
     def filled_in(self, words: tuple[Word, ...], command: Command) -> tuple[Word, ...]:
         """Return words of a command with known variables replaced, and lists spread out."""
@@ -72,6 +76,18 @@ class ShellScript:
     def sets(self) -> frozenset[str]:
         """Return the names of all variables that the script sets."""
         return self.varying | self.variables.keys()
+
+
+def _is_work(command: Command) -> bool:
+    """Say whether a command does more than set up what the original needs."""
+    program = command.words[0].text
+    names = [item.name for item in command.assignments]
+    if program == "export":
+        names += [word.lead.partition("=")[0] for word in command.words[1:]]
+        return not all(map(ENGINES.fullmatch, names))
+    if program == "ray" and command.words[1].text in {"start", "status", "stop"}:
+        return False
+    return program not in _SETS_UP
 
 
 def read_shell(text: str) -> ShellScript:

@@ -10,9 +10,11 @@ import ast
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mint_migrate.fronts.given import Given, literal
+from mint_migrate.fronts.hydra import read_value
 from mint_migrate.fronts.words import Part, PartKind, Word
 from mint_migrate.model.plan import Kind
 
@@ -25,6 +27,10 @@ _SWITCHES = frozenset({"true", "false", "yes", "no"})
 """Of those, what says true or false where nothing but None is known of an option."""
 
 
+_FIRST_MARK = 0xE000
+"""Start of the characters that nobody uses: each stands for a part that is not known."""
+
+
 class Environment:
     """The names under which the converted launcher passes what only the shell knows."""
 
@@ -32,26 +38,50 @@ class Environment:
         """Start with none."""
         self.sources: dict[str, str] = {}
         """Name to what the shell makes its value of."""
+        self.inherited: dict[str, None] = {}
+        """Names that a started program finds in its environment anyway."""
 
     def read(self, part: Part) -> str:
         """Return the expression that reads *part*."""
         name = part.text
-        if part.kind is PartKind.OPAQUE:
-            known = [key for key, source in self.sources.items() if source == f'"{part.text}"']
+        if part.kind is not PartKind.VARIABLE:
+            source = part.text if part.kind is PartKind.OPAQUE else f"${{{part.text}[*]}}"
+            known = [key for key, value in self.sources.items() if value == f'"{source}"']
             name = known[0] if known else self._next()
-            self.sources[name] = f'"{part.text}"'
+            self.sources[name] = f'"{source}"'
             return f'os.environ["{name}"]'
         if name.isdigit():
             name = f"ARGUMENT_{name}"
-        if part.default is None:
-            self.sources[name] = f'"${part.text}"'
+        if part.is_inherited:
+            self.inherited[name] = None
+        else:
+            self.sources[name] = f'"{_written(part)}"'
+        if not part.operator:
             return f'os.environ["{name}"]'
-        self.sources[name] = f'"${{{part.text}:-{part.default}}}"'
-        return f'os.environ.get("{name}", {literal(part.default)})'
+        default = literal(part.default or "")
+        if part.fallback:
+            default = " + ".join(_pieces(part.fallback, self))
+        return f'os.environ.get("{name}", {default})'
 
     def _next(self) -> str:
         """Return a name for the next value that has none."""
         return f"VALUE_{sum(name.startswith('VALUE_') for name in self.sources) + 1}"
+
+
+def _written(part: Part) -> str:
+    """Return a variable as a shell reads it between double quotes."""
+    if part.kind is PartKind.TEXT:
+        return re.sub(r'([\\"$`])', r"\\\1", part.text)
+    if part.kind is PartKind.OPAQUE:
+        return part.text
+    if not part.operator:
+        return (
+            f"${part.text}"
+            if len(part.text) == 1 or not part.text.isdigit()
+            else f"${{{part.text}}}"
+        )
+    default = "".join(map(_written, part.fallback)) or (part.default or "")
+    return f"${{{part.text}{part.operator}{default}}}"
 
 
 def python_value(given: Given, default: str | None, environment: Environment) -> str:
@@ -67,6 +97,8 @@ def python_value(given: Given, default: str | None, environment: Environment) ->
         return _of_data(given.data, given, wanted)
     if not given.words:
         return "True"
+    if given.kind is Kind.CONFIG_KEY:
+        return _of_override(given.words[0], given, wanted, environment)
     values = [_of_word(word, given, wanted, environment) for word in given.words]
     if len(values) > 1 or isinstance(wanted, list):
         return f"[{', '.join(values)}]"
@@ -116,6 +148,42 @@ def _of_word(word: Word, given: Given, wanted: Any, environment: Environment) ->
     if isinstance(wanted, float) or (is_number and _NUMBER.fullmatch(guess or "")):
         return f"float({read})"
     return read
+
+
+def _of_override(word: Word, given: Given, wanted: Any, environment: Environment) -> str:
+    """Return the value of an override of Hydra in which something is not known.
+
+    Quotes, lists and dicts are read as Hydra reads them, around what is not known.
+    """
+    marks = {chr(_FIRST_MARK + index): part for index, part in enumerate(word.parts)}
+    text = "".join(
+        part.text if part.kind is PartKind.TEXT else mark for mark, part in marks.items()
+    )
+    data = read_value(text)
+    if isinstance(data, str):
+        pieces = re.split(rf"([{''.join(marks)}])", data)
+        parts = (marks.get(piece) or Part(kind=PartKind.TEXT, text=piece) for piece in pieces)
+        known = tuple(part for part in parts if part.kind is not PartKind.TEXT or part.text)
+        return _of_word(replace(word, parts=known), given, wanted, environment)
+    return _of_tree(data, marks, environment)
+
+
+def _of_tree(data: Any, marks: dict[str, Part], environment: Environment) -> str:
+    if isinstance(data, list):
+        return f"[{', '.join(_of_tree(item, marks, environment) for item in data)}]"
+    if isinstance(data, dict):
+        pairs = (
+            f"{_of_tree(key, marks, environment)}: {_of_tree(value, marks, environment)}"
+            for key, value in data.items()
+        )
+        return f"{{{', '.join(pairs)}}}"
+    if not isinstance(data, str):
+        return literal(data)
+    pieces = [piece for piece in re.split(rf"([{''.join(marks)}])", data) if piece]
+    read = [
+        environment.read(marks[piece]) if piece in marks else literal(piece) for piece in pieces
+    ]
+    return " + ".join(read) or '""'
 
 
 def _of_text(text: str, name: str, wanted: Any) -> str:

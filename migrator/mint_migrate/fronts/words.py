@@ -298,7 +298,7 @@ class WordReader:
                 quoted=quoted,
                 operator=whole["operator"],
                 default=read.text,
-                fallback=() if read.text is not None else read.parts,
+                fallback=() if read.text is not None and not read.is_quoted else read.parts,
             )
         else:
             self._opaque(end, quoted)

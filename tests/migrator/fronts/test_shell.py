@@ -34,7 +34,7 @@ def texts(text: str) -> list[str]:
     return ["".join(map(written, word.parts)) for word in shown(text)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(script)
 def test_words_of_a_static_script_are_those_of_bash(text: str) -> None:
     ours, theirs = read(text), printed(text)
