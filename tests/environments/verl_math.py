@@ -5,7 +5,7 @@
 A batch is some arrays whose names begin with its own: `index` `[B]`, `mask`, `rewards`, `old`,
 `new`, `reference` and `advantages` `[B, T]`, `baselines` `[B]`, and `<name>` `[B]` for each
 reward that is normalized apart. A case names a batch and what to compute of it; the result holds
-`<index>.<name>` for each array that a case gives.
+`<index>.<name>` for each array that a case gives, and the names of all estimators and losses.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import torch
 from verl.trainer.config import AlgoConfig
 from verl.trainer.config.algorithm import RolloutCorrectionConfig
 from verl.trainer.ppo.core_algos import (
+    ADV_ESTIMATOR_REGISTRY,
+    POLICY_LOSS_REGISTRY,
     AdaptiveKLController,
     agg_loss,
     get_adv_estimator_fn,
@@ -125,7 +127,10 @@ def main() -> None:
         for name in arrays.files:
             batch, _, key = name.partition(".")
             batches.setdefault(batch, {})[key] = torch.from_numpy(arrays[name])
-    result = {}
+    result = {
+        "names.estimators": np.array(sorted(map(str, ADV_ESTIMATOR_REGISTRY))),
+        "names.losses": np.array(sorted(POLICY_LOSS_REGISTRY)),
+    }
     with open(cases, encoding="utf-8") as file:
         for number, case in enumerate(json.load(file)):
             for key, value in KINDS[case["kind"]](case, batches[case["batch"]]).items():

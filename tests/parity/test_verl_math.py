@@ -154,10 +154,15 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return a function that gives verl's result of a case; all are computed in one process."""
-    results = run_verl(tmp_path_factory.mktemp("verl"), BATCHES, CASES)
-    known = {repr(case): result for case, result in zip(CASES, results, strict=True)}
+def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Arrays], Arrays]:
+    """Return verl's results of all cases, from one process, and the names that it knows."""
+    return run_verl(tmp_path_factory.mktemp("verl"), BATCHES, CASES)
+
+
+@pytest.fixture(scope="module")
+def theirs(computed: tuple[list[Arrays], Arrays]) -> Any:
+    """Return a function that gives verl's result of a case."""
+    known = {repr(case): result for case, result in zip(CASES, computed[0], strict=True)}
     return lambda case: known[repr(case)]
 
 
@@ -352,6 +357,15 @@ def test_a_changed_advantage_is_told_apart(theirs, name, batch, old, new):
     ours = our_advantages(text.replace(old, new), BATCHES[batch])
 
     assert differs(ours, theirs(case)["advantages"])
+
+
+def test_every_estimator_and_loss_of_verl_is_compared_or_refused(computed):
+    _, names = computed
+    compared = {estimator_case(name, "even")["estimator"] for name in ESTIMATORS}
+    refused = {"gae", "optimal_token_baseline", "tir_optimal_token_baseline"}
+
+    assert {name.rpartition(".")[2].lower() for name in names["estimators"]} == compared | refused
+    assert set(names["losses"]) == {*LOSSES, "bypass_mode"}
 
 
 @pytest.mark.parametrize("name", ["ragged", "large"])

@@ -126,8 +126,10 @@ def draw(shape: Shape) -> Arrays:
     return {"index": np.repeat(np.arange(len(shape.groups)), shape.groups), **numbers}
 
 
-def run_verl(folder: Path, batches: dict[str, Arrays], cases: list[dict[str, Any]]) -> list[Arrays]:
-    """Return what verl computes of each case, all in one process."""
+def run_verl(
+    folder: Path, batches: dict[str, Arrays], cases: list[dict[str, Any]]
+) -> tuple[list[Arrays], Arrays]:
+    """Return what verl computes of each case, all in one process, and the names that it knows."""
     named = {f"{name}.{key}": value for name, one in batches.items() for key, value in one.items()}
     np.savez(folder / "batches.npz", **named)
     (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
@@ -141,11 +143,12 @@ def run_verl(folder: Path, batches: dict[str, Arrays], cases: list[dict[str, Any
     )
     assert done.returncode == 0, done.stderr[-4000:]
     results: list[Arrays] = [{} for _ in cases]
+    names: Arrays = {}
     with np.load(folder / "result.npz") as arrays:
         for name in arrays.files:
             number, _, key = name.partition(".")
-            results[int(number)][key] = arrays[name]
-    return results
+            (names if number == "names" else results[int(number)])[key] = arrays[name]
+    return results, names
 
 
 def samples_of(space: dict[str, Any], batch: Arrays) -> list[Any]:

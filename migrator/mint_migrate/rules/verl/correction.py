@@ -43,8 +43,13 @@ class Correction:
     by_token: bool = False
 
 
-def plan_correction(settings: Settings, *, reused: bool) -> Correction:
+def plan_correction(settings: Settings, mode: str, *, reused: bool) -> Correction:
     """Decide the options of the correction.
+
+    Args:
+        settings: of the launch.
+        mode: the loss that is asked for; that of `bypass_mode` can be named itself.
+        reused: samples are trained on after the policy has changed.
 
     Raises:
         Blocked: samples would be rejected by how far the policy has moved.
@@ -52,6 +57,8 @@ def plan_correction(settings: Settings, *, reused: bool) -> Correction:
     found = Correction()
     if settings.known(f"{PREFIX}.bypass_mode"):
         found = _plan_bypass(settings, reused=reused)
+    elif mode == "bypass_mode":
+        found = _plan_named(settings)
     left = [
         key
         for key in settings.given
@@ -67,6 +74,18 @@ def plan_correction(settings: Settings, *, reused: bool) -> Correction:
     if corrects and left:
         settings.differ(left[0], "MM319", SENTENCE, "nothing")
     return found
+
+
+def _plan_named(settings: Settings) -> Correction:
+    """Return the loss of `loss_mode=bypass_mode` without the trainer's `bypass_mode`."""
+    key = "actor_rollout_ref.actor.policy_loss.rollout_correction.loss_type"
+    kind = str(settings.known(key) or "ppo_clip")
+    if kind != "ppo_clip":
+        raise Blocked(
+            "MM344", f"`{key}={kind}` takes effect with `{PREFIX}.bypass_mode=True`; give that too"
+        )
+    settings.exact(key, "policy_loss")
+    return Correction(kind="vanilla")
 
 
 def _plan_bypass(settings: Settings, *, reused: bool) -> Correction:

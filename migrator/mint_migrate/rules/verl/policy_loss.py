@@ -49,7 +49,7 @@ def plan_policy_loss(settings: Settings, *, reused: bool) -> PolicyLoss:
     divergence = plan_loss_divergence(settings)
     _plan_entropy(settings)
     mode = str(settings.known(MODE) or "vanilla")
-    corrected = plan_correction(settings, reused=reused)
+    corrected = plan_correction(settings, mode, reused=reused)
     mode = corrected.kind or mode
     if mode not in {*MODES, "corrected"}:
         raise Blocked("MM349", f"`{MODE}={mode}` is not a policy loss of verl; write its own")

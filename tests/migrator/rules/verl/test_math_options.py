@@ -234,6 +234,12 @@ def test_a_correction_for_another_sampler_is_said_where_it_does_something(level,
     assert script_of(result).count("MM319: ") == (level == "token")
 
 
+def test_the_loss_of_bypass_mode_can_be_named_itself():
+    text = script_of(launched({**GRPO, f"{ACTOR}.policy_loss.loss_mode": "bypass_mode"}))
+
+    assert "config.clip_ratio_c * advantages" in text
+
+
 def test_each_option_has_one_decision():
     options = {
         **GRPO,
