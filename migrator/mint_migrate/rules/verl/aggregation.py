@@ -41,7 +41,7 @@ def plan_aggregation(settings: Settings) -> tuple[str, str]:
     if mode == "token-mean" and not sees_whole_steps(settings) and not _is_one_batch(settings):
         settings.differ(
             KEY,
-            "MM340",
+            "MM310",
             f"the loss is the mean over the tokens of a step; verl {settings.version} takes the "
             "mean of each micro-batch of each GPU and averages those, so tokens of a micro-batch "
             "of short responses count more",
@@ -74,7 +74,7 @@ def _plan_horizon(settings: Settings) -> str:
     if size.data is None or settings.value(f"{ACTOR}.use_dynamic_bsz").data:
         settings.differ(
             KEY,
-            "MM340",
+            "MM310",
             f"the loss is averaged over responses; verl {settings.version} sums over those of a "
             "micro-batch, whose number the options do not show",
             "token_shares",

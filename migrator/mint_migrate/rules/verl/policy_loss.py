@@ -185,7 +185,7 @@ def _say_differences(settings: Settings, mode: str) -> None:
         sums = "adds up" if sees_whole_steps(settings) else "averages"
         settings.differ(
             MODE,
-            "MM348",
+            "MM310",
             f"`geo_mean` is the mean over the responses of a step; the original {sums} the means "
             "of its micro-batches",
             "policy_loss",

@@ -138,7 +138,7 @@ def test_a_loss_of_the_server_is_used_only_where_it_is_equal(release, options, l
 @pytest.mark.parametrize(
     ("release", "options", "code"),
     [
-        ("0.7.0", {}, "MM340"),
+        ("0.7.0", {}, "MM310"),
         ("0.8.0", {}, None),
         ("0.7.0", {"trainer.use_legacy_worker_impl": "disable"}, None),
         (
@@ -157,7 +157,7 @@ def test_a_loss_of_the_server_is_used_only_where_it_is_equal(release, options, l
                 "trainer.nnodes": 1,
                 f"{ACTOR}.ppo_micro_batch_size_per_gpu": 32,
             },
-            "MM340",
+            "MM310",
         ),
     ],
 )
@@ -168,7 +168,7 @@ def test_the_mean_over_tokens_is_exact_where_the_release_takes_it_over_a_step(
     result = launched({**GRPO, **options, key: "token-mean"}, release)
 
     assert by_option(result)[key].code == code
-    assert (code or "MM340: ") in script_of(result) or code is None
+    assert (code or "MM310: ") in script_of(result) or code is None
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_the_mean_over_tokens_is_exact_where_the_release_takes_it_over_a_step(
             "config.max_response_length / config.micro_batch_size",
             None,
         ),
-        ("0.6.1", {"use_dynamic_bsz": True}, "config.max_response_length", "MM340"),
+        ("0.6.1", {"use_dynamic_bsz": True}, "config.max_response_length", "MM310"),
     ],
 )
 def test_the_divisor_of_a_normed_sum_is_that_of_the_release(release, options, horizon, code):
@@ -193,7 +193,7 @@ def test_the_divisor_of_a_normed_sum_is_that_of_the_release(release, options, ho
     text = script_of(launched({**GRPO, **mode, **given}, release))
 
     assert f"(len(samples) * {horizon})" in text
-    for possible in ("MM340", "MM347"):
+    for possible in ("MM310", "MM347"):
         assert (f"{possible}: " in text) is (possible == code)
 
 
@@ -393,3 +393,22 @@ def test_scripts_hold_what_their_algorithm_needs_and_no_more(options):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "config"
     }
     assert read <= fields
+
+
+def test_a_normed_sum_of_early_releases_counts_tokens_as_their_micro_batches_did():
+    options = {
+        f"{ACTOR}.loss_agg_mode": "seq-mean-token-sum-norm",
+        f"{ACTOR}.ppo_micro_batch_size_per_gpu": 2,
+    }
+    text = script_of(launched({**GRPO, **options}, "0.6.1"))
+    function = next(
+        node for node in ast.parse(text).body if getattr(node, "name", "") == "token_shares"
+    )
+    space: dict[str, object] = {}
+    exec(f"Sample = Config = object\n{ast.unparse(function)}", space)
+    config = type("C", (), {"max_response_length": 24, "micro_batch_size": 2})
+
+    shares = space["token_shares"]([object()] * 8, config)  # type: ignore[operator]
+
+    # Each of four micro-batches is a sum over 24; their mean is the loss.
+    assert shares == pytest.approx([1 / 24 / 4] * 8)
