@@ -35,7 +35,7 @@ def plan_group_filter(settings: Settings) -> GroupFilter | None:
         Blocked: it is not said by what responses are compared.
     """
     names = ("enable", "metric", "max_num_gen_batches", "max_inflight_gen_batches")
-    reads = _is_recipe(settings) or version_key(settings.version) >= version_key("0.9")
+    reads = _is_recipe(settings) or bool(settings.value("trainer.use_v1").data)
     if not reads or not settings.known(f"{FILTER}.enable"):
         note = "no prompt is left out" if reads else "only `main_dapo` of this release reads it"
         for name in names:
