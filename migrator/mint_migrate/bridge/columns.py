@@ -2,8 +2,8 @@
 
 Reads are subscripts and `.get` on the first parameter of a function handed to `map`, `filter` or
 `formatting_func`, on a loop variable over rows, and the columns named in `select_columns`,
-`rename_column`, `remove_columns`. Keys that such a function returns are made by the script and are
-not columns of the source.
+`rename_column`, `remove_columns`. Keys that such a function returns, and new names of columns, are
+made by the script and are not columns of the source.
 """
 
 from __future__ import annotations
@@ -95,8 +95,11 @@ def find_columns(source: str) -> Columns:
     constants = collect(tree)
     kinds = data_kinds(tree)
     functions = _row_functions(tree)
-    reads, made = _reads(functions), _made(functions)
+    renamed = _renamed(tree)
+    reads, made = _reads(functions), _made(functions) | {new for _, new in renamed}
     reads |= _listed(tree) | _loop_reads(tree) | _template_fields(tree)
+    first = {old for old, _ in renamed}
+    reads = {name: None for name in reads if name in first or name not in dict(renamed).values()}
     keys = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     fields = [
         value for value in constants.of_attribute("dataset_text_field") if isinstance(value, str)
@@ -264,15 +267,10 @@ def _loop_reads(tree: ast.AST) -> dict[str, None]:
 
 def _listed(tree: ast.AST) -> dict[str, None]:
     """Return the columns named when columns are selected, renamed or removed."""
-    found: dict[str, None] = {}
+    found: dict[str, None] = {old: None for old, _ in _renamed(tree)}
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         name = called_name(call)
-        if name == "rename_columns":
-            dictionaries = [arg for arg in call.args if isinstance(arg, ast.Dict)]
-            keys = [key for dictionary in dictionaries for key in dictionary.keys]
-        elif name == "rename_column":
-            keys = list(call.args[:1])
-        elif name in {"select_columns", "remove_columns"}:
+        if name in {"select_columns", "remove_columns"}:
             keys = [
                 item
                 for arg in call.args
@@ -289,6 +287,27 @@ def _listed(tree: ast.AST) -> dict[str, None]:
             if isinstance(key, ast.Constant) and isinstance(key.value, str)
         }
     return found
+
+
+def _renamed(tree: ast.AST) -> list[tuple[str, str]]:
+    """Return (old, new) of the columns that are renamed."""
+    found: list[tuple[ast.expr | None, ast.expr]] = []
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = called_name(call)
+        if name == "rename_column" and len(call.args) == 2:
+            found.append((call.args[0], call.args[1]))
+        elif name == "rename_columns":
+            for each in call.args:
+                if isinstance(each, ast.Dict):
+                    found += zip(each.keys, each.values, strict=True)
+    return [
+        (old.value, new.value)
+        for old, new in found
+        if isinstance(old, ast.Constant)
+        and isinstance(new, ast.Constant)
+        and isinstance(old.value, str)
+        and isinstance(new.value, str)
+    ]
 
 
 def _comparisons(

@@ -16,6 +16,7 @@ from support.cases import FIXTURES, cases
         ("def f(row):\n    return {'text': row.get('q')}\nd.map(f)\n", {"q"}),
         ("def f(row):\n    return f\"{row['q']}\"\nSFTTrainer(formatting_func=f)\n", {"q"}),
         ("d.rename_column('body', 'text')", {"body"}),
+        ("for row in dataset.rename_columns({'body': 'text'}):\n    use(row['text'])\n", {"body"}),
         ("d.map(f, remove_columns=['id', 'body'])", {"id", "body"}),
         ("def f(r):\n    r['text'] = r['q']\n    return tok(r['text'])\nd.map(f)\n", {"q"}),
         ("def f(r):\n    r['text'] = r['text'].strip()\n    return r\nd.map(f)\n", {"text"}),
