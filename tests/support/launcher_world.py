@@ -17,7 +17,7 @@ from typing import Any
 
 from mint_migrate import cli
 from mint_migrate.batch import migrate_path
-from mint_migrate.model.outcome import Outcome
+from mint_migrate.model.outcome import Migrated, Outcome
 from mint_migrate.model.source import Options
 
 from support.bash_run import programs
@@ -73,6 +73,12 @@ def migrate(case: Mapping[str, Any]) -> Outcome:
     outcome, trace = migrate_path(FIXTURES / case["path"], options_of(case))
     assert not trace, trace
     return outcome
+
+
+def scripts_of(outcome: Migrated) -> list[str]:
+    """Return the texts of the converted scripts, one for each training that was converted."""
+    texts = [outcome.text] if outcome.text is not None and outcome.suffix != ".sh" else []
+    return texts + [item.text for item in outcome.companions if item.ending.endswith(".py")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,66 @@
+"""Launchers of verl and OpenRLHF: every option is decided once, and what converts is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from mint_migrate.model.outcome import Migrated, Skipped
+from mint_migrate.model.plan import Fidelity
+from support.cases import FIXTURES, launchers
+from support.launcher_world import migrate, scripts_of
+from support.shell_walker import launches
+
+LAUNCHERS = launchers()
+
+
+def migrated(case: dict[str, Any]) -> Migrated:
+    """Migrate a launcher, which must start a training."""
+    outcome = migrate(case)
+    assert isinstance(outcome, Migrated), outcome
+    return outcome
+
+
+@pytest.fixture(params=LAUNCHERS, ids=lambda case: case["id"])
+def case(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return each launcher."""
+    return dict(request.param)
+
+
+def test_every_option_found_has_one_decision(case: dict[str, Any]) -> None:
+    items = [item for launch in launches(FIXTURES / case["path"]) for item in launch]
+    theirs = Counter((item.path, item.line, item.column) for item in items)
+    decisions = [item.found for item in migrated(case).decisions]
+    ours = Counter((item.path, item.span.line, item.span.column) for item in decisions)
+    assert ours == theirs
+
+
+def test_what_is_not_exact_says_why(case: dict[str, Any]) -> None:
+    bare = [
+        item.found.source_text
+        for item in migrated(case).decisions
+        if item.fidelity is not Fidelity.EXACT and not (item.code and item.note)
+    ]
+    assert bare == []
+
+
+def test_each_training_that_converts_has_a_script(case: dict[str, Any]) -> None:
+    expected = len(case["expected"]) if case["converts"] else 0
+    assert len(scripts_of(migrated(case))) == expected
+
+
+def test_a_person_is_asked_for_what_the_case_says(case: dict[str, Any]) -> None:
+    """Where nothing converts, every option is for a person, with the same reason."""
+    asked = Counter(
+        item.code for item in migrated(case).decisions if item.fidelity is Fidelity.MANUAL
+    )
+    if case["converts"]:
+        assert asked == case.get("left", {})
+    else:
+        assert asked[case["refused"]] > 0
+
+
+def test_a_script_without_training_is_left_alone() -> None:
+    outcome = migrate({"path": "before/launchers/prepare.sh", "source_version": "verl==0.5.0"})
+    assert isinstance(outcome, Skipped)
