@@ -1,7 +1,8 @@
 """Composes configurations of Hydra from the YAML files of a wheel: defaults, packages, groups.
 
 Enough of hydra 1.3 for verl's trainers: `name`, `group: name`, `group@package: name`, `../group`,
-`_self_` (at the end where it is not written), and `${group}` for a choice made further up.
+`_self_` (at the end where it is not written), `# @package _global_`, `override group: name`, and
+`${group}` for a choice made further up.
 Interpolations in values stay as they are written.
 """
 
@@ -61,15 +62,26 @@ def _compose(name: str, files: Files, choices: dict[str, str]) -> dict[str, Any]
     entries = body.pop("defaults", ["_self_"])
     if "_self_" not in entries:
         entries = [*entries, "_self_"]
+    overrides = [entry for entry in entries if _is_override(entry)]
+    for ((group, option),) in (entry.items() for entry in overrides):
+        choices.setdefault(group.removeprefix("override "), option)
     result: dict[str, Any] = {}
     for entry in entries:
+        if entry in overrides:
+            continue
         if entry == "_self_":
             _merge(result, body)
             continue
         path, package = _target(entry, posixpath.dirname(name), choices)
         if path:
-            _merge(result, _packed(package, _compose(path, files, choices)))
+            is_global = files(path).startswith("# @package _global_")
+            config = _compose(path, files, choices)
+            _merge(result, config if is_global else _packed(package, config))
     return result
+
+
+def _is_override(entry: Any) -> bool:
+    return isinstance(entry, dict) and next(iter(entry)).startswith("override ")
 
 
 def _target(entry: Any, folder: str, choices: dict[str, str]) -> tuple[str, str]:
@@ -80,7 +92,7 @@ def _target(entry: Any, folder: str, choices: dict[str, str]) -> tuple[str, str]
     ((group, option),) = entry.items()
     if option is None:
         return "", ""
-    group, at, package = group.split(" ")[-1].partition("@")
+    group, at, package = group.partition("@")
     for known, choice in choices.items():
         option = option.replace(f"${{{known}}}", choice)
     option = choices.setdefault(group, option)
