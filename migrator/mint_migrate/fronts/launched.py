@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from mint_migrate.check import check_text
 from mint_migrate.fronts.commands import Launch, is_arguments
+from mint_migrate.fronts.composed import Composed, compose
 from mint_migrate.fronts.given import Given
 from mint_migrate.fronts.places import Places
 from mint_migrate.fronts.processes import Launcher, Read
+from mint_migrate.fronts.runtime_env import is_readable
 from mint_migrate.fronts.shell import ShellScript
 from mint_migrate.fronts.values import Environment
 from mint_migrate.model.launched_script import LaunchedScript
@@ -52,6 +54,7 @@ class _Work:
     read: Read
     shell: ShellScript
     places: Places
+    composed: Composed
     environment: Environment = field(default_factory=Environment)
 
 
@@ -77,14 +80,18 @@ def migrate_launch(
         read=read,
         shell=shell,
         places=places,
+        composed=Composed(options=list(launch.flags)),
     )
+    if launch.framework == "verl":
+        work.composed = compose(launch.flags, launch.program, read)
     version, evidence = _version(work)
     launcher = Launcher(tables=tables, read=read)
     if launch.launcher is not None:
         launcher.decide(launch.launcher, launch.launcher_flags)
+    launcher.decide("ray", launch.submission)
     settings = _settings(work, version, launcher)
     strays = list(_strays(work))
-    apart = [*launcher.decisions, *strays]
+    apart = [*work.composed.decisions, *launcher.decisions, *strays]
     script: LaunchedScript | None = None
     problem: Blocked | None = None
     try:
@@ -101,7 +108,7 @@ def migrate_launch(
         problems = check_text(text, tables)
         if problems:
             return LaunchResult(outcome=_failed(source, problems), environment=work.environment)
-    notices = (*settings.notices, *launcher.notices)
+    notices = (*settings.notices, *launcher.notices, *_about(work))
     if problem is not None:
         notices += (f"{problem.code}: {problem.note}",)
     outcome = Migrated(
@@ -116,12 +123,48 @@ def migrate_launch(
     return LaunchResult(outcome=outcome, environment=work.environment)
 
 
+def _about(work: _Work) -> Iterator[str]:
+    """Yield what a reader should know of the command itself."""
+    launch = work.launch
+    line = work.places.span(launch.start, launch.end).line
+    if launch.is_copy:
+        yield (
+            f"MM327: `{launch.program}` is a copy of `{launch.method}`; what it changes is not in "
+            "the result"
+        )
+    if not launch.is_reached:
+        yield f"line {line}: the script does not get to this command, as its text shows"
+    if launch.cut_off:
+        first = launch.cut_off[0]
+        where = work.places.span(first.start, first.end).line
+        yield (
+            f"line {where}: a comment ends the command above, so `{first.source}` and what follows "
+            "are not given to it"
+        )
+    yield from _about_ray(work)
+
+
+def _about_ray(work: _Work) -> Iterator[str]:
+    """Yield what becomes of the cluster that the original runs on."""
+    for command in work.shell.commands:
+        texts = [word.text for word in command.words[:2]]
+        if texts in (["ray", "start"], ["ray", "stop"]):
+            line = work.places.span(command.start, command.end).line
+            yield f"line {line}: the result needs no `{' '.join(map(str, texts))}`"
+    for given in work.launch.submission:
+        if "env_vars" in given.source_text and not is_readable(given):
+            yield (
+                f"line {given.span.line}: the variables in `--runtime-env-json` cannot be read; "
+                "set them before the converted script"
+            )
+
+
 def _version(work: _Work) -> tuple[str, tuple[str, ...]]:
     """Return the release a launch was written for, and the evidence."""
     known = work.options.launched_version
     if known is not None and known[0] == work.launch.framework:
         return known[1], (known[2],)
-    keys = frozenset(flag.name for flag in work.launch.flags)
+    keys = frozenset(flag.name for flag in work.composed.options)
     return work.entry.infer_version(keys, work.tables)
 
 
@@ -131,7 +174,7 @@ def _settings(work: _Work, version: str, launcher: Launcher) -> Settings:
         number = work.options.num_processes
     given: dict[str, Given] = {}
     overridden: list[Given] = []
-    for flag in work.launch.flags:
+    for flag in work.composed.options:
         name = work.entry.canonical(flag.name, work.tables)
         if name in given:
             overridden.append(given[name])

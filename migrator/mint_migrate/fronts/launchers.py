@@ -26,7 +26,10 @@ from mint_migrate.model.source import Options, Source, Span
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
 
-_WORTH = re.compile(r"(?<![\w.-])(?:trl|verl|openrlhf)(?![\w-])|\.py\b|recipe\.")
+_WORTH = re.compile(
+    r"(?<![\w.-])(?:trl|verl|openrlhf)(?![\w-])|\.py\b|recipe\."
+    r"|actor_rollout_ref\.|data\.train_files|micro_train_batch_size"
+)
 _MODEL_KEYS = frozenset({"model_name_or_path", "dataset_name", "datasets"})
 
 

@@ -97,6 +97,8 @@ def part_of(name: str, method: str, tables: Tables) -> Part:
 
 def launcher_row(launcher: str, name: str) -> str:
     """Return the id under which the tables know an option of a launcher."""
+    if launcher == "ray":
+        return f"ray.job.submit.{name}"
     if launcher != "accelerate":
         short = {"H": "hostfile", "i": "include", "e": "exclude", "m": "module", "q": "quiet"}
         known = short.get(name, name)

@@ -9,10 +9,11 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from mint_migrate.fronts.given import Given
 from mint_migrate.fronts.shell import ENGINES
-from mint_migrate.fronts.words import PartKind, Word
+from mint_migrate.fronts.words import Part, PartKind, Word
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -26,18 +27,31 @@ def runtime_variables(submission: Sequence[Given]) -> tuple[tuple[str, str], ...
     return tuple(found.items())
 
 
-def _variables(word: Word) -> dict[str, str]:
-    marks = {chr(0xE000 + index): part for index, part in enumerate(word.parts)}
+def is_readable(given: Given) -> bool:
+    """Say whether the variables in the text of the option are known by name."""
+    return len(given.words) == 1 and _env_vars(given.words[0], _marks(given.words[0])) is not None
+
+
+def _marks(word: Word) -> dict[str, Part]:
+    """Return a character that nobody uses for each part of a word."""
+    return {chr(0xE000 + index): part for index, part in enumerate(word.parts)}
+
+
+def _env_vars(word: Word, marks: dict[str, Part]) -> dict[str, Any] | None:
     text = "".join(
         part.text if part.kind is PartKind.TEXT else mark for mark, part in marks.items()
     )
     try:
         data = json.loads(text)
     except ValueError:
-        return {}
+        return None
     variables = data.get("env_vars") if isinstance(data, dict) else None
-    if not isinstance(variables, dict):
-        return {}
+    return variables if isinstance(variables, dict) else None
+
+
+def _variables(word: Word) -> dict[str, str]:
+    marks = _marks(word)
+    variables = _env_vars(word, marks) or {}
     result: dict[str, str] = {}
     for name, value in variables.items():
         if not _NAME.fullmatch(name) or ENGINES.fullmatch(name):

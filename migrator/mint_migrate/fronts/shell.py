@@ -85,8 +85,8 @@ def _is_work(command: Command) -> bool:
     if program == "export":
         names += [word.lead.partition("=")[0] for word in command.words[1:]]
         return not all(map(ENGINES.fullmatch, names))
-    if program == "ray" and command.words[1].text in {"start", "status", "stop"}:
-        return False
+    if program == "ray" and len(command.words) > 1:
+        return command.words[1].text not in {"start", "status", "stop"}
     return program not in _SETS_UP
 
 
