@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mint_migrate import batch, console, files
 from mint_migrate.bridge.commands import run_command, verify_command
+from mint_migrate.local.join import Joined, join_modules
 from mint_migrate.model.outcome import Failed, Migrated, Skipped
-from mint_migrate.model.source import Options
+from mint_migrate.model.source import Options, Source
 from mint_migrate.stamp import stamp
 
 
@@ -59,6 +60,7 @@ def verify(
         data=data,
         plot=plot,
         convert=_convert,
+        whole=_whole,
         notify=console.err,
     )
     if format_ == "json":
@@ -66,6 +68,15 @@ def verify(
     else:
         console.out_console().print(renderable(result))
     return result.exit_status
+
+
+def _whole(original: Path) -> str | None:
+    """Return a script with the modules it imports from its project; None where none matters."""
+    source = files.read(original)
+    if not isinstance(source, Source):
+        return None
+    joined = join_modules(source, everything=True)
+    return joined.text if isinstance(joined, Joined) else None
 
 
 def _convert(original: Path, target: Path) -> None:

@@ -54,6 +54,7 @@ def verify_command(
     data: Path | None = None,
     plot: Path | None = None,
     convert: Callable[[Path, Path], None] | None = None,
+    whole: Callable[[Path], str | None] = lambda _original: None,
     notify: Callable[[str], None] = lambda _line: None,
 ) -> VerifyResult:
     """Compare a script with its conversion; `exit_status` of the result is the command's.
@@ -66,7 +67,7 @@ def verify_command(
         base_model: folder of a model that stands for every model name.
         data: file of rows that stands for every data set.
         plot: where an SVG of both curves is written.
-        convert: see `mint_migrate.parity.verify.verify`.
+        convert, whole: see `mint_migrate.parity.verify.verify`.
         notify: receives progress, for stderr.
 
     Raises:
@@ -82,7 +83,7 @@ def verify_command(
         args=tuple(args),
     )
     try:
-        result = verify(original, converted, options, convert=convert, notify=notify)
+        result = verify(original, converted, options, convert=convert, whole=whole, notify=notify)
     except Interrupted as error:
         raise SystemExit(128 + error.signum) from None
     if plot is not None:

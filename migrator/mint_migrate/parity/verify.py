@@ -113,6 +113,7 @@ def verify(
     options: VerifyOptions | None = None,
     *,
     convert: Callable[[Path, Path], None] | None = None,
+    whole: Callable[[Path], str | None] = lambda _original: None,
     notify: Callable[[str], None] = lambda _line: None,
 ) -> VerifyResult:
     """Train both scripts for some steps and compare them.
@@ -126,6 +127,8 @@ def verify(
             `convert` writes.
         options: see `VerifyOptions`.
         convert: called with the original and the path to write, where there is no conversion yet.
+        whole: returns the original with what it imports from its project, where that matters to
+            the data and models that stand in.
         notify: receives progress, one sentence at a time.
 
     Raises:
@@ -145,7 +148,7 @@ def verify(
         notify(
             "module-level effects of both scripts will happen; they run in scratch copies, offline"
         )
-        world = _world(source, text, original, root, options)
+        world = _world(whole(original) or source, text, original, root, options)
         for note in world.notes:
             notify(note)
         job = _Job(

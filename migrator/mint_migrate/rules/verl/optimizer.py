@@ -49,9 +49,7 @@ def _plan_clipping(settings: Settings) -> str:
     read, unread = (optimizer, actor) if is_newer else (actor, optimizer)
     if settings.is_given(unread):
         settings.exact(unread, "nothing", f"verl {settings.version} reads `{read}`")
-        settings.notices.append(
-            f"`{unread}` has no effect: verl {settings.version} reads `{read}`"
-        )
+        settings.notices.append(f"`{unread}` has no effect: verl {settings.version} reads `{read}`")
     return settings.use(read, "grad_clip", kind="float")
 
 
