@@ -197,8 +197,8 @@ def rows_of(item: Mapping[str, Any]) -> list[Row]:
 
 def write_parquet(path: Path, rows: list[Row]) -> None:
     """Write rows as verl reads them."""
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]
 
     path.parent.mkdir(parents=True, exist_ok=True)
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)

@@ -163,7 +163,8 @@ def _found(
     command = shell.commands[index]
     submitted = _submitted(words, start)
     launcher_flags, _ = read_flags(reader.launcher_words, places)
-    submission, _ = read_flags(words[submitted + 3 : start] if submitted >= 0 else (), places)
+    before = words[submitted + 3 : start] if submitted >= 0 else ()
+    submission, _ = read_flags([word for word in before if word.text != "--"], places)
     read = read_overrides if reader.framework == "verl" else read_flags
     flags, strays = read(reader.rest, places)
     return Launch(

@@ -90,6 +90,12 @@ def migrate_launch(
         launcher.decide(launch.launcher, launch.launcher_flags)
     launcher.decide("ray", launch.submission)
     settings = _settings(work, version, launcher)
+    if launch.is_copy:
+        sentence = (
+            f"`{launch.program}` is a copy of {launch.method}; what it does differently is not here"
+        )
+        settings.summary.append(f"MM124: {sentence}")
+        settings.notices.append(f"MM124: {sentence}")
     strays = list(_strays(work))
     apart = [*work.composed.decisions, *launcher.decisions, *strays]
     script: LaunchedScript | None = None
