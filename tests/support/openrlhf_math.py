@@ -21,6 +21,7 @@ from mint_migrate.model.source import Options, Source
 
 from support.environments import REQUIREMENTS, environment
 from support.scripts import tables
+from support.verl_launch import script_of
 from support.verl_math import (
     PROMPTS,
     Arrays,
@@ -30,7 +31,6 @@ from support.verl_math import (
     leaves_of,
     loaded,
     padded,
-    script_of,
 )
 
 NEWEST, MIDDLE, OLDEST = "0.11.2", "0.9.1", "0.6.4"
