@@ -91,11 +91,7 @@ def migrate_launch(
     launcher.decide("ray", launch.submission)
     settings = _settings(work, version, launcher)
     if launch.is_copy:
-        sentence = (
-            f"`{launch.program}` is a copy of {launch.method}; what it does differently is not here"
-        )
-        settings.summary.append(f"MM124: {sentence}")
-        settings.notices.append(f"MM124: {sentence}")
+        settings.summary.append(_of_copy(launch))
     strays = list(_strays(work))
     apart = [*work.composed.decisions, *launcher.decisions, *strays]
     script: LaunchedScript | None = None
@@ -134,10 +130,7 @@ def _about(work: _Work) -> Iterator[str]:
     launch = work.launch
     line = work.places.span(launch.start, launch.end).line
     if launch.is_copy:
-        yield (
-            f"MM327: `{launch.program}` is a copy of `{launch.method}`; what it changes is not in "
-            "the result"
-        )
+        yield _of_copy(launch)
     if not launch.is_reached:
         yield f"line {line}: the script does not get to this command, as its text shows"
     if launch.cut_off:
@@ -148,6 +141,14 @@ def _about(work: _Work) -> Iterator[str]:
             "are not given to it"
         )
     yield from _about_ray(work)
+
+
+def _of_copy(launch: Launch) -> str:
+    """Return what is said of an entry point that the user copied and may have changed."""
+    return (
+        f"MM327: `{launch.program}` is a copy of `{launch.method}`; what it changes is not in the "
+        "result"
+    )
 
 
 def _about_ray(work: _Work) -> Iterator[str]:
