@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mint_migrate.fronts.processes import Read
 from mint_migrate.model.openrlhf_rows_script import OpenRlhfDpoScript
+from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.loss import FIRST_WITH_STEP_MEAN
@@ -15,7 +16,6 @@ from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
 from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
 from mint_migrate.rules.openrlhf.rows import plan_batches, plan_data, plan_reference, plan_rounds
 from mint_migrate.rules.openrlhf.saving import plan_tracker
-from mint_migrate.rules.verl.names import NAMES
 
 
 def plan_dpo(settings: Settings, read: Read) -> OpenRlhfDpoScript:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from mint_migrate.fronts.processes import Read
 from mint_migrate.model.openrlhf_rows_script import OpenRlhfKtoScript
 from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
 from mint_migrate.rules.openrlhf.options import field_of
 from mint_migrate.rules.openrlhf.rows import plan_batches, plan_data, plan_reference, plan_rounds
 from mint_migrate.rules.openrlhf.saving import plan_tracker
-from mint_migrate.rules.verl.names import NAMES
 
 
 def plan_kto(settings: Settings, read: Read) -> OpenRlhfKtoScript:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from mint_migrate.fronts.processes import Read
 from mint_migrate.model.script import Schedule
 from mint_migrate.model.verl_generation_script import VerlGenerationScript
+from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.verl.names import NAMES
 
 
 def plan_generation(settings: Settings, read: Read) -> VerlGenerationScript:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mint_migrate.fronts.processes import Read
 from mint_migrate.model.verl_script import UpdatesScript, VerlScript
+from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.verl.advantages import plan_advantages
@@ -11,7 +12,6 @@ from mint_migrate.rules.verl.data import plan_rows
 from mint_migrate.rules.verl.divergence import plan_reward_divergence
 from mint_migrate.rules.verl.dynamic import plan_group_filter, plan_overlong
 from mint_migrate.rules.verl.model import RL_MODEL, plan_model
-from mint_migrate.rules.verl.names import NAMES
 from mint_migrate.rules.verl.optimizer import plan_optimizer
 from mint_migrate.rules.verl.policy_loss import plan_policy_loss
 from mint_migrate.rules.verl.reward import plan_reward

@@ -10,10 +10,10 @@ from mint_migrate.fronts.processes import Read
 from mint_migrate.model.script import Schedule
 from mint_migrate.model.verl_sft_script import VerlSftScript
 from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
 from mint_migrate.rules.verl.model import ModelKeys, plan_model
-from mint_migrate.rules.verl.names import NAMES
 from mint_migrate.rules.verl.optimizer import plan_cosine, plan_warmup
 from mint_migrate.rules.verl.saving import plan_places, plan_tracker
 from mint_migrate.tables.versions import version_key
