@@ -22,6 +22,8 @@ GLOBAL_OPTIONS = ("-h", "--help", "--version")
 STOPPED_READER = 141
 """Exit status when stdout was closed early: what a shell shows for a process ended by SIGPIPE."""
 _WITH_REST = ("run", "verify")
+_WITH_FLAGS = ("mappings",)
+"""Commands that take a flag of another program, such as `--eps_clip`, for a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,10 @@ def run(argv: Sequence[str]) -> int:
     command = by_name[arguments.pop(0)]
     if command.name in _WITH_REST:
         arguments, rest = split_rest(arguments)
-    options = parser_of(command).parse_intermixed_args(arguments)
+    parser = parser_of(command)
+    if command.name in _WITH_FLAGS:
+        arguments = parser.as_values(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if rest:
         options.rest = rest
     return _execute(command, options)

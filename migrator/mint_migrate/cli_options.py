@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 WIDTH = 80
@@ -35,6 +35,14 @@ class Parser(argparse.ArgumentParser):
                 prog, max_help_position=28, width=WIDTH
             ),
         )
+
+    def as_values(self, arguments: Sequence[str]) -> list[str]:
+        """Return *arguments* with a blank before flags of other programs, which are then values."""
+        own = self._option_string_actions
+        return [
+            f" {word}" if word.startswith("-") and word.partition("=")[0] not in own else word
+            for word in arguments
+        ]
 
 
 def paragraphs(text: str) -> str:
@@ -157,7 +165,7 @@ def mappings(parser: Parser) -> None:
         "symbol",
         metavar="SYMBOL",
         nargs="?",
-        help='such as trl.SFTConfig.packing, packing or "trl dpo --beta"',
+        help='such as trl.SFTConfig.packing, packing, "trl dpo --beta", data.seed or --eps_clip',
     )
     parser.add_argument(
         "--source-version",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mint_migrate.assistant import symbols
 from mint_migrate.assistant.answer import answer
@@ -36,6 +37,7 @@ def mappings(
     Args:
         source: a release; without it, rows of all releases, the newest of each name.
     """
+    symbol = symbol.strip() if symbol is not None else ""
     if not symbol:
         return Listing(symbol="", groups=_groups(tables)), 0
     version = source.version if source is not None and source.package == "trl" else None
@@ -46,7 +48,11 @@ def mappings(
         return Listing(
             symbol=symbol, nearest=tuple(Near(id=n, title=t) for n, t in titles.items())
         ), 1
-    rows = [row for name in found.ids if (row := tables.row(name, at(name, tables, source)))]
+    rows = [
+        replace(row, id=name)  # that of a family, or of several programs, answers under each name
+        for name in found.ids
+        if (row := tables.row(name, at(name, tables, source)))
+    ]
     if len(found.ids) == 1:
         entry = row_entry(found.ids[0], tables, source=source, via=found.via)
         return Answer(question=symbol, entries=(entry,)), int(not rows)

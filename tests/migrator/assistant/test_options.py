@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mint_migrate import cli
 from mint_migrate.assistant import commands
 from mint_migrate.assistant.records import Source
 from mint_migrate.assistant.render import as_text
@@ -90,3 +91,22 @@ def test_a_question_may_contain_a_key(tables):
     record, status = commands.ask("what happens to actor_rollout_ref.actor.entropy_coeff?", tables)
     assert status == 0
     assert "verl.config.actor_rollout_ref.actor.entropy_coeff" in {e.id for e in record.entries}
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--eps_clip"], "openrlhf.train_ppo_ray.eps_clip"),
+        (["--eps_clip"], "openrlhf.train_ppo.eps_clip"),
+        (
+            ["--actor.eps_clip", "--source-version", "openrlhf==0.10.2"],
+            "train_ppo_ray.actor.eps_clip",
+        ),
+        (["--init-kl-coef=0.01"], "openrlhf.train_ppo_ray.init_kl_coef"),
+    ],
+)
+def test_a_flag_of_a_launcher_is_a_symbol(words, wanted, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["mappings", *words])
+    assert stop.value.code == 0
+    assert wanted in capsys.readouterr().out.replace("\n", "")
