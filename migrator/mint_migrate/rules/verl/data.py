@@ -10,10 +10,6 @@ from mint_migrate.fronts.given import literal
 from mint_migrate.model.verl_script import RowsScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
-from mint_migrate.tables.versions import version_key
-
-FIRST_WITH_ONE_PERMUTATION = "0.7.0"
-"""Since then the sampler is torchdata's, which draws one permutation for each epoch."""
 
 
 def plan_rows(settings: Settings) -> RowsScript:
@@ -33,10 +29,9 @@ def plan_rows(settings: Settings) -> RowsScript:
     settings.exact("data.apply_chat_template_kwargs", "apply_chat_template(...)")
     shuffles = bool(settings.known("data.shuffle"))
     settings.exact("data.shuffle", "prompt_order")
+    order = settings.tables.fact("verl_data_order", settings.version)
     seed = settings.value("data.seed")
     settings.use("data.seed", "data_seed", kind="int | None")
-    if seed.data is None and version_key(settings.version) < version_key("0.7.0"):
-        settings.add_field("data_seed", "1", "int")
     limited = settings.value("data.train_max_samples")
     has_limit = limited.data is UNKNOWN or (isinstance(limited.data, int) and limited.data > 0)
     if has_limit:
@@ -52,7 +47,7 @@ def plan_rows(settings: Settings) -> RowsScript:
         samples=has_limit,
         draws_sample=shuffles,
         shuffles=shuffles,
-        wastes_permutation=version_key(settings.version) < version_key(FIRST_WITH_ONE_PERMUTATION),
+        wastes_permutation=order.value == "torch",
         sample_seed=literal(seed.data) if seed.is_known else seed.text,
     )
 

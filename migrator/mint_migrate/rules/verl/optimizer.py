@@ -9,7 +9,6 @@ from __future__ import annotations
 from mint_migrate.model.script import Schedule
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
-from mint_migrate.tables.versions import version_key
 
 OPTIM = "actor_rollout_ref.actor.optim"
 
@@ -28,25 +27,17 @@ def plan_optimizer(settings: Settings) -> tuple[Schedule, dict[str, str]]:
         "adam_beta1": repr(beta1),
         "adam_beta2": repr(beta2),
         "adam_epsilon": "1e-8",
-        "weight_decay": _plan_weight_decay(settings),
+        "weight_decay": settings.use(f"{OPTIM}.weight_decay", kind="float"),
         "max_grad_norm": _plan_clipping(settings),
     }
     return _plan_schedule(settings), ref
 
 
-def _plan_weight_decay(settings: Settings) -> str:
-    key = f"{OPTIM}.weight_decay"
-    if settings.value(key).data is None:
-        # To 0.3 the option is in no configuration file: the worker has a value of its own.
-        return settings.add_field("weight_decay", "0.01", "float")
-    return settings.use(key, kind="float")
-
-
 def _plan_clipping(settings: Settings) -> str:
-    """Return the norm that gradients are cut to: of the actor to 0.8, then of its optimizer."""
+    """Return the norm that gradients are cut to: of the actor to 0.7, then of its optimizer."""
     actor, optimizer = "actor_rollout_ref.actor.grad_clip", f"{OPTIM}.clip_grad"
-    is_newer = version_key(settings.version) >= version_key("0.9")
-    read, unread = (optimizer, actor) if is_newer else (actor, optimizer)
+    read = str(settings.tables.fact("verl_gradient_clip_key", settings.version).value)
+    unread = actor if read == optimizer else optimizer
     if settings.is_given(unread):
         settings.exact(unread, "nothing", f"verl {settings.version} reads `{read}`")
         settings.notices.append(f"`{unread}` has no effect: verl {settings.version} reads `{read}`")

@@ -68,14 +68,18 @@ def _plan_updates(settings: Settings) -> UpdatesScript:
     settings.use(
         "actor_rollout_ref.actor.ppo_mini_batch_size", comment="prompts of an optimizer step"
     )
-    epochs = settings.value("actor_rollout_ref.actor.ppo_epochs")
-    settings.use("actor_rollout_ref.actor.ppo_epochs")
+    epochs = "actor_rollout_ref.actor.ppo_epochs"
+    repeats = bool(settings.tables.fact("verl_policy_epochs", settings.version).value)
+    if repeats:
+        settings.use(epochs)
     sizes = [
         settings.value(key)
         for key in ("data.train_batch_size", "actor_rollout_ref.actor.ppo_mini_batch_size")
     ]
     is_one = all(size.is_known for size in sizes) and sizes[0].data == sizes[1].data
-    return UpdatesScript(mini_batches=not is_one, epochs=epochs.data != 1)
+    return UpdatesScript(
+        mini_batches=not is_one, epochs=repeats and settings.value(epochs).data != 1
+    )
 
 
 def _plan_length(settings: Settings) -> bool:

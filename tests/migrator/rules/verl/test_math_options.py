@@ -125,7 +125,8 @@ def test_a_bound_that_the_release_does_not_read_is_said():
         ("0.9.1", {}, "policy_loss(mini_batch, config)"),
         ("0.9.1", ONCE, "importance_sampling"),
         ("0.9.1", {**ONCE, f"{ACTOR}.use_kl_loss": True}, "policy_loss(samples, config)"),
-        ("0.2", {**ONCE, f"{ACTOR}.ppo_epochs": 2}, "ppo"),
+        ("0.2", {**ONCE, f"{ACTOR}.ppo_epochs": 2}, "importance_sampling"),
+        ("0.3.0.post1", {**ONCE, f"{ACTOR}.ppo_epochs": 2}, "ppo"),
     ],
 )
 def test_a_loss_of_the_server_is_used_only_where_it_is_equal(release, options, loss):
