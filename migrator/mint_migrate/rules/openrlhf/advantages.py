@@ -9,17 +9,11 @@ from __future__ import annotations
 from mint_migrate.model.openrlhf_script import AdvantagesScript, Divergence
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
+from mint_migrate.rules.openrlhf.options import fact, field_of, is_positive, switch
 
 ESTIMATORS = frozenset(
     {"reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"}
 )
-WHITENED = frozenset({"reinforce", "reinforce_baseline"})
-FIRST_IN_MAKER = "0.8"
-"""Since then only some estimators are normalized over the rollout; before, all without a scale."""
-NOT_WHITENED_BEFORE = frozenset({"group_norm", "dr_grpo"})
-FIRST_WITH_CLAMP = "0.9"
-FIRST_WITH_BOUNDED_EXPONENT = "0.11.2"
 
 
 def plan_advantages(settings: Settings) -> AdvantagesScript:
@@ -29,10 +23,8 @@ def plan_advantages(settings: Settings) -> AdvantagesScript:
         Blocked: they need a critic.
     """
     estimator = _plan_estimator(settings)
-    if at_least(settings, FIRST_IN_MAKER):
-        whitens = estimator in WHITENED
-    else:
-        whitens = estimator not in NOT_WHITENED_BEFORE
+    whitened = str(fact(settings, "whitened_estimators"))
+    whitens = whitened == "every" or estimator in whitened.split()
     scales = not switch(settings, "no_advantage_std_norm", "whiten" if whitens else "nothing")
     field_of(settings, "reward_clip_range", "[-10.0, 10.0]", "list")
     return AdvantagesScript(
@@ -44,6 +36,7 @@ def _plan_estimator(settings: Settings) -> str:
     estimator = settings.known("advantage_estimator") or "gae"
     if estimator in ESTIMATORS:
         settings.exact("advantage_estimator", "compute_advantages")
+        settings.exact("critic_pretrain", "nothing", "this estimator has no critic")
         return str(estimator)
     if estimator != "gae":
         raise Blocked("MM406", f"`{estimator}` is no advantage estimator of OpenRLHF")
@@ -86,13 +79,29 @@ def plan_divergence(settings: Settings) -> tuple[Divergence | None, Divergence |
         estimator = "k3"
     unbiased = switch(settings, "algo.kl.unbiased_gradient", "policy_loss")
     in_loss = switch(settings, "use_kl_loss", "policy_loss")
+    if in_loss and _has_no_gradient(settings):
+        return None, None
     divergence = Divergence(
         estimator=str(estimator),
-        clamps=at_least(settings, FIRST_WITH_CLAMP),
-        bounds_exponent=estimator == "k3" and at_least(settings, FIRST_WITH_BOUNDED_EXPONENT),
+        clamps=fact(settings, "kl_bound") is not None,
+        bounds_exponent=estimator == "k3" and fact(settings, "k3_exponent_bound") is not None,
         unbiased=in_loss and unbiased,
     )
     return (None, divergence) if in_loss else (divergence, None)
+
+
+def _has_no_gradient(settings: Settings) -> bool:
+    """Say whether the release adds a divergence to the loss that moves nothing."""
+    is_packed = settings.value("packing_samples").data is True
+    if not is_packed or fact(settings, "kl_loss_has_gradient_when_packed"):
+        return False
+    settings.differ(
+        "use_kl_loss",
+        "MM423",
+        "the divergence is left out: in this release it has no gradient where samples are packed",
+        "nothing",
+    )
+    return True
 
 
 def plan_target(settings: Settings, in_reward: Divergence | None) -> bool:

@@ -11,9 +11,8 @@ from mint_migrate.model.openrlhf_rows_script import OpenRlhfDpoScript
 from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.openrlhf.loss import FIRST_WITH_STEP_MEAN
 from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
-from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
+from mint_migrate.rules.openrlhf.options import field_of, is_positive, switch
 from mint_migrate.rules.openrlhf.rows import plan_batches, plan_data, plan_reference, plan_rounds
 from mint_migrate.rules.openrlhf.saving import plan_tracker
 
@@ -53,7 +52,7 @@ def plan_dpo(settings: Settings, read: Read) -> OpenRlhfDpoScript:
         schedule=schedule,
         ref=ref,
         data=data,
-        by_data=at_least(settings, FIRST_WITH_STEP_MEAN),
+        by_data=False,
         micro_batches=False,
         evaluates=rounds.evaluates,
         eval_by_epoch=rounds.by_epoch,

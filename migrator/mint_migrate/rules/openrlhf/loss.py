@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from mint_migrate.model.openrlhf_script import Divergence, LossScript, UpdatesScript
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.openrlhf.options import at_least, field_of, switch
+from mint_migrate.rules.openrlhf.options import fact, field_of, switch
 
-FIRST_WITH_TOKEN_MEAN = "0.8"
-"""Since then the loss is a mean over the tokens of a micro-batch."""
-FIRST_WITH_STEP_MEAN = "0.10.4"
-"""Since then it is a mean over the tokens of an optimizer step."""
-FIRST_WITH_BOUNDED_RATIO = "0.10.4"
 OFF = (0, 0.0, None)
 
 
@@ -45,7 +40,7 @@ def plan_loss(settings: Settings, divergence: Divergence | None) -> LossScript:
         bounds=_plan_bounds(settings),
         aggregation="response" if by_response else over_tokens,
         dual_clip=has_dual,
-        bounds_ratio=at_least(settings, FIRST_WITH_BOUNDED_RATIO),
+        bounds_ratio=fact(settings, "log_ratio_bound") is not None,
         divergence=divergence,
         divergence_aggregation=_divergence_aggregation(settings, over_tokens),
     )
@@ -62,19 +57,21 @@ def _plan_bounds(settings: Settings) -> tuple[str, str]:
 
 def _aggregation(settings: Settings) -> str:
     """Return what the loss is a mean over: step | micro_batch | response."""
-    if at_least(settings, FIRST_WITH_STEP_MEAN):
-        return "step"
     is_packed = switch(settings, "packing_samples", "token_shares")
-    if switch(settings, "use_dynamic_batch", "token_shares"):
-        settings.differ(
-            "use_dynamic_batch",
-            "MM235",
-            "the loss is the mean over the tokens of an optimizer step; the original takes it "
-            "within micro-batches that it fills by length",
-            "token_shares",
-        )
+    over = fact(settings, "policy_loss_mean_packed" if is_packed else "policy_loss_mean")
+    if over == "update":
         return "step"
-    if not is_packed and not at_least(settings, FIRST_WITH_TOKEN_MEAN):
+    if switch(settings, "use_dynamic_batch", "token_shares"):
+        if over == "micro_batch":
+            settings.differ(
+                "use_dynamic_batch",
+                "MM235",
+                "the loss is the mean over the tokens of an optimizer step; the original takes it "
+                "within micro-batches that it fills by length",
+                "token_shares",
+            )
+        return "step"
+    if over == "sequences":
         return "response"
     if settings.value("micro_train_batch_size").data == 1:
         settings.exact("micro_train_batch_size", "token_shares")
@@ -84,7 +81,7 @@ def _aggregation(settings: Settings) -> str:
 
 
 def _divergence_aggregation(settings: Settings, over_tokens: str) -> str:
-    return over_tokens if at_least(settings, FIRST_WITH_TOKEN_MEAN) else "response"
+    return "response" if fact(settings, "kl_loss_mean") == "sequences" else over_tokens
 
 
 def plan_updates(settings: Settings, *, is_ragged: bool) -> UpdatesScript:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mint_migrate.model.script import Schedule
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
-from mint_migrate.rules.openrlhf.options import field_of
+from mint_migrate.rules.openrlhf.options import fact, field_of
 
 FULL_FINETUNING_RANK = 32
 SERVER_ALPHA = 32
@@ -78,17 +78,15 @@ def plan_optimizer(
     Raises:
         Blocked: another optimizer than Adam, or a schedule that has no formula here.
     """
-    if settings.value("actor.optim").data not in {"adam", None}:
+    optimizer = settings.first("actor.optim", "optim")
+    if settings.value(optimizer).data not in {"adam", None}:
         raise Blocked("MM416", "the optimizer is Muon; MinT has AdamW")
-    settings.exact("actor.optim", "AdamParams")
+    settings.exact(optimizer, "AdamParams")
     field_of(settings, rate, default_rate, "float", "learning_rate")
-    betas = settings.value("adam_betas")
-    if betas.data is UNKNOWN:
-        raise Blocked("MM292", "`--adam_betas` must be known; write its values out")
-    beta1, beta2 = betas.data or (0.9, 0.95)
-    settings.exact("adam_betas", "AdamParams")
-    epsilon = settings.value("actor.adam.eps")
-    settings.exact("actor.adam.eps", "AdamParams.eps")
+    beta1, beta2 = _plan_betas(settings)
+    epsilon_key = settings.first("actor.adam.eps", "adam.eps")
+    epsilon = settings.value(epsilon_key)
+    settings.exact(epsilon_key, "AdamParams.eps")
     ref = {
         "adam_beta1": repr(beta1),
         "adam_beta2": repr(beta2),
@@ -97,6 +95,24 @@ def plan_optimizer(
         "max_grad_norm": field_of(settings, "max_norm", "1.0", "float", "max_grad_norm"),
     }
     return _plan_schedule(settings), ref
+
+
+def _plan_betas(settings: Settings) -> tuple[float, float]:
+    """Return the betas of Adam.
+
+    Raises:
+        Blocked: only the shell knows them.
+    """
+    betas = settings.value("adam_betas")
+    is_ray = settings.owner.entry == "train_ppo_ray"
+    if is_ray and not fact(settings, "adam_betas_are_read"):
+        settings.exact("adam_betas", "nothing", "this release always takes (0.9, 0.95)")
+        return 0.9, 0.95
+    if betas.data is UNKNOWN:
+        raise Blocked("MM292", "`--adam_betas` must be known; write its values out")
+    settings.exact("adam_betas", "AdamParams")
+    beta1, beta2 = betas.data or (0.9, 0.95)
+    return beta1, beta2
 
 
 def _plan_schedule(settings: Settings) -> Schedule:
@@ -127,7 +143,7 @@ def _plan_schedule(settings: Settings) -> Schedule:
 
 
 def _plan_floor(settings: Settings) -> str:
-    key = "actor.min_lr_ratio"
+    key = settings.first("actor.min_lr_ratio", "min_lr_ratio")
     if settings.value(key).data in {0.1, None}:
         settings.exact(key, "learning_rate_at")
         return "0.1"

@@ -13,6 +13,11 @@ DOTTED = "0.10.2"
 """First recorded release with dotted names."""
 
 
+def fact(settings: Settings, name: str) -> str | bool | int | None:
+    """Return what OpenRLHF does in the release of the launch where no option says so."""
+    return settings.tables.fact(f"openrlhf_{name}", settings.version).value
+
+
 def at_least(settings: Settings, release: str) -> bool:
     """Say whether the launch was written for *release* or a later one."""
     return version_key(settings.version) >= version_key(release)

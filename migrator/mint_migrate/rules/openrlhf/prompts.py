@@ -9,16 +9,10 @@ from __future__ import annotations
 from mint_migrate.model.openrlhf_script import PromptsScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
-from mint_migrate.rules.openrlhf.options import at_least, field_of, switch
+from mint_migrate.rules.openrlhf.options import at_least, fact, field_of, switch
 
 FIRST_WITH_TOTAL_LENGTH = "0.9.10"
 """Since then prompt and response share one limit."""
-FIRST_WITHOUT_SEED = "0.8"
-"""Since then a single process draws the prompts, without a seed; before, a seeded sampler did."""
-FIRST_IN_EXECUTORS = "0.9"
-"""Since then an executor cuts a prompt from its left; before, the tokenizer cut its right."""
-FIRST_WITH_REST = "0.11"
-"""Since then the prompts at the end of an episode are trained on, however few they are."""
 
 
 def plan_prompts(settings: Settings) -> PromptsScript:
@@ -49,16 +43,16 @@ def plan_prompts(settings: Settings) -> PromptsScript:
         label=has_label,
         limits=has_limit,
         blends=blends,
-        cut="left" if at_least(settings, FIRST_IN_EXECUTORS) else "right",
+        cut="left" if fact(settings, "prompt_cut") == "start" else "right",
         longest=_plan_longest(settings),
-        keeps_rest=at_least(settings, FIRST_WITH_REST),
+        keeps_rest=bool(fact(settings, "last_rollout_is_trained")),
     )
 
 
 def _plan_order(settings: Settings) -> None:
-    """Decide the seed. From 0.8 on the prompts are drawn in a process that nobody seeds."""
+    """Decide the seed, which some releases do not give to the process that draws the prompts."""
     field_of(settings, "seed", "42", "int")
-    if at_least(settings, FIRST_WITHOUT_SEED):
+    if not fact(settings, "prompts_follow_the_seed"):
         settings.differ(
             "seed",
             "MM423",

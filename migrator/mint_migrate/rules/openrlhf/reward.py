@@ -11,11 +11,9 @@ import re
 from mint_migrate.model.openrlhf_script import RewardScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
-from mint_migrate.rules.openrlhf.options import at_least, field_of
+from mint_migrate.rules.openrlhf.options import at_least, fact, field_of
 from mint_migrate.rules.openrlhf.prompts import FIRST_WITH_TOTAL_LENGTH, new_tokens_key
 
-FIRST_ONE_BY_ONE = "0.9"
-"""Since then a response is scored as soon as it is complete, alone."""
 MODEL = ("reward_pretrain", "reward_num_nodes", "reward_num_gpus_per_node")
 
 
@@ -41,7 +39,8 @@ def plan_reward(settings: Settings, *, is_agent: bool) -> RewardScript:
     for key in MODEL:
         settings.exact(key, "nothing", "scores come from --remote_rm_url")
     settings.use("remote_rm_url", kind="str")
-    return RewardScript(kind=_kind(settings), one_by_one=at_least(settings, FIRST_ONE_BY_ONE))
+    one_by_one = bool(fact(settings, "responses_are_scored_alone"))
+    return RewardScript(kind=_kind(settings), one_by_one=one_by_one)
 
 
 def _kind(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from mint_migrate.rules.openrlhf.advantages import (
 from mint_migrate.rules.openrlhf.agents import plan_agent
 from mint_migrate.rules.openrlhf.loss import plan_loss, plan_updates
 from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
-from mint_migrate.rules.openrlhf.options import at_least, field_of, switch
+from mint_migrate.rules.openrlhf.options import at_least, fact, field_of, switch
 from mint_migrate.rules.openrlhf.prompts import plan_prompts, total_length
 from mint_migrate.rules.openrlhf.reward import plan_penalties, plan_reward
 from mint_migrate.rules.openrlhf.sampling import plan_sampling
@@ -68,7 +68,9 @@ def plan_rl(settings: Settings, read: Read) -> OpenRLHFScript:
         masked=bool(agent),
         longest=total_length(settings),
         top_p=next((value for name, value in sampling if name == "top_p"), "1.0"),
-        appends_end=not at_least(settings, "0.9") and (at_least(settings, "0.8") or not packs),
+        appends_end=bool(
+            fact(settings, f"cut_{'packed_' if packs else ''}response_gets_end_token")
+        ),
         ends_inside=at_least(settings, "0.8"),
         adapts=adapts,
         overlong=longest,
@@ -82,11 +84,16 @@ def plan_rl(settings: Settings, read: Read) -> OpenRLHFScript:
     )
 
 
+def _appends_end(settings: Settings, *, packs: bool) -> bool:
+    name = "cut_packed_response_gets_end_token" if packs else "cut_response_gets_end_token"
+    return bool(fact(settings, name))
+
+
 def _plan_filter(settings: Settings) -> FilterScript | None:
     key = "dynamic_filtering_reward_range"
     if not switch(settings, "dynamic_filtering", "collect_rollouts"):
         settings.exact(key, "nothing", "no prompt is dropped")
         return None
     field_of(settings, key, "[0.0, 1.0]", "list")
-    by_rollouts = not at_least(settings, "0.9")
+    by_rollouts = fact(settings, "filtering_replaces") == "rollouts"
     return FilterScript(margin=by_rollouts, whole=by_rollouts)

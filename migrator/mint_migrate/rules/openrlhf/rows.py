@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from mint_migrate.model.openrlhf_rows_script import DataScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
-from mint_migrate.rules.openrlhf.loss import FIRST_WITH_STEP_MEAN
-from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
+from mint_migrate.rules.openrlhf.options import fact, field_of, is_positive, switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,7 @@ def plan_batches(settings: Settings) -> bool:
         )
     field_of(settings, "max_epochs", "1", "int")
     field_of(settings, "max_len", "2048", "int", comment="tokens")
-    return not at_least(settings, FIRST_WITH_STEP_MEAN)
+    return fact(settings, "sft_loss_mean") != "update"
 
 
 def plan_rounds(settings: Settings) -> Rounds:
@@ -116,14 +115,21 @@ def plan_rounds(settings: Settings) -> Rounds:
         settings.exact(key, "evaluate" if evaluates else "nothing")
     field_of(settings, "save_path", '"./ckpt"', "str", "output_dir")
     saves = is_positive(settings, "save_steps")
-    resumes = switch(settings, "load_checkpoint", "train") and saves
+    resumes = switch(settings, "load_checkpoint", "train")
+    if resumes and not saves:
+        settings.differ(
+            "load_checkpoint",
+            "MM234",
+            "training starts anew: no checkpoint is saved on the way, and those of the original "
+            "are not read",
+        )
     if saves:
         settings.use("save_steps", kind="int", comment="steps between two checkpoints")
         field_of(settings, "ckpt_path", '"./ckpt/checkpoints"', "str")
         field_of(settings, "max_ckpt_num", "3", "int")
     for key in ("save_steps", "ckpt_path", "max_ckpt_num"):
         settings.exact(key, "save_checkpoint" if saves else "nothing")
-    return Rounds(evaluates=evaluates, by_epoch=by_epoch, saves=saves, resumes=resumes)
+    return Rounds(evaluates=evaluates, by_epoch=by_epoch, saves=saves, resumes=resumes and saves)
 
 
 def plan_reference(settings: Settings) -> str:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive
+from mint_migrate.rules.openrlhf.options import at_least, fact, field_of, is_positive
 from mint_migrate.rules.openrlhf.prompts import FIRST_WITH_TOTAL_LENGTH, new_tokens_key
-
-FIRST_WITH_SCALED_LOGITS = "0.6"
-"""Since then the logits are divided by the temperature when the actor trains as well."""
 
 
 def plan_sampling(settings: Settings) -> tuple[tuple[str, str], ...]:
@@ -21,12 +18,12 @@ def plan_sampling(settings: Settings) -> tuple[tuple[str, str], ...]:
     Raises:
         Blocked: prompts have images.
     """
-    field_of(settings, "rollout_batch_size", "1024", "int", comment="prompts of a rollout")
     field_of(settings, "n_samples_per_prompt", "1", "int")
+    _plan_rollout(settings)
     pairs = [("max_tokens", _plan_length(settings))]
     temperature = settings.value("temperature")
     field_of(settings, "temperature", "1.0", "float")
-    if temperature.data not in {1.0, None} and at_least(settings, FIRST_WITH_SCALED_LOGITS):
+    if temperature.data not in {1.0, None} and fact(settings, "logprobs_have_temperature"):
         settings.differ(
             "temperature",
             "MM246",
@@ -57,6 +54,26 @@ def _plan_asynchrony(settings: Settings) -> None:
                 "trains, from weights that are a step or more older",
                 "sample_responses",
             )
+
+
+def _plan_rollout(settings: Settings) -> None:
+    """Decide how many prompts a rollout has."""
+    comment = "prompts of a rollout"
+    responses, repeats = (
+        settings.value(key) for key in ("rollout_batch_size", "n_samples_per_prompt")
+    )
+    if fact(settings, "rollout_batch_unit") == "prompts" or repeats.data in {1, None}:
+        field_of(settings, "rollout_batch_size", "1024", "int", comment=comment)
+        return
+    number = f"{responses.text} // {repeats.text}"
+    settings.add_field("rollout_batch_size", number, "int", comment)
+    settings.differ(
+        "rollout_batch_size",
+        "MM423",
+        "this release counts responses, and those to one prompt need not be in one rollout; the "
+        "result samples as many responses, each prompt's together",
+        "config.rollout_batch_size",
+    )
 
 
 def _plan_length(settings: Settings) -> str:

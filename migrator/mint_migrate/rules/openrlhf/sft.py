@@ -10,9 +10,8 @@ from mint_migrate.model.openrlhf_rows_script import OpenRlhfSftScript
 from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.openrlhf.loss import FIRST_WITH_STEP_MEAN
 from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
-from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
+from mint_migrate.rules.openrlhf.options import fact, field_of, is_positive, switch
 from mint_migrate.rules.openrlhf.rows import plan_batches, plan_data, plan_rounds
 from mint_migrate.rules.openrlhf.saving import plan_tracker
 
@@ -33,14 +32,15 @@ def plan_sft(settings: Settings, read: Read) -> OpenRlhfSftScript:
     tracker, run_options = plan_tracker(settings)
     if is_positive(settings, "aux_loss_coef"):
         settings.differ("aux_loss_coef", "MM415", "the router's loss of a mixture is left out")
-    settings.exact("aux_loss_coef", "nothing")
+    else:
+        settings.exact("aux_loss_coef", "nothing")
     return OpenRlhfSftScript(
         names=NAMES,
         fields=(),
         schedule=schedule,
         ref=ref,
         data=data,
-        by_data=at_least(settings, FIRST_WITH_STEP_MEAN),
+        by_data=fact(settings, "sft_updates") == "windows",
         micro_batches=micro_batches,
         evaluates=rounds.evaluates,
         eval_by_epoch=rounds.by_epoch,
