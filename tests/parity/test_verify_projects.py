@@ -1,4 +1,4 @@
-"""A project of several files trains to TRL's numbers, converted with its modules."""
+"""A project of several files trains to the numbers of TRL, converted with its modules."""
 
 from __future__ import annotations
 
