@@ -2,7 +2,7 @@
 
 bash runs the copy of the launcher that starts the result, with stand-ins for the programs of a
 cluster. Rows are made, models are tiny, sizes are given as a user would: on the command line of the
-script (`support.launcher_world.SMALL`). One server answers all.
+script (`mint_migrate.bridge.launched.SIZES`). One server answers all.
 """
 
 from __future__ import annotations

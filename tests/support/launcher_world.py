@@ -17,44 +17,12 @@ from typing import Any
 
 from mint_migrate import cli
 from mint_migrate.batch import migrate_path
+from mint_migrate.bridge.launched import NUM_ROWS, SIZES, fields_of
 from mint_migrate.model.outcome import Migrated, Outcome
 from mint_migrate.model.source import Options
 
 from support.bash_run import programs
 from support.cases import FIXTURES
-
-NUM_ROWS = 12
-"""Three batches of the size below."""
-
-SMALL: Mapping[str, object] = {
-    "train_batch_size": 4,
-    "gen_batch_size": 4,
-    "val_batch_size": 4,
-    "rollout_batch_size": 4,
-    "ppo_mini_batch_size": 2,
-    "responses_per_prompt": 2,
-    "responses_per_val_prompt": 1,
-    "n_samples_per_prompt": 2,
-    "max_prompt_length": 512,
-    "prompt_max_len": 512,
-    "max_response_length": 12,
-    "generate_max_len": 12,
-    "max_new_tokens": 12,
-    "response_length": 12,
-    "max_length": 512,
-    "max_len": 512,
-    "lora_rank": 4,
-    "total_epochs": 1,
-    "total_training_steps": 3,
-    "num_episodes": 1,
-    "max_epochs": 1,
-    "max_samples": 12,
-    "filter_overlong_prompts": False,
-}
-"""Values of configuration fields with which a step takes moments, given on the command line.
-
-What decides the mathematics stays: lengths, batches and groups only make the same thing smaller.
-"""
 
 CLUSTER: Mapping[str, str] = {"/mnt/": "/mnt/", "/fsx/rl": ""}
 """Absolute paths of launchers -> what they are below the folder that they are laid out in."""
@@ -168,14 +136,8 @@ def place(path: str, folder: Path) -> Path:
 
 def arguments_for(text: str, case: Mapping[str, Any], scorer: str) -> list[str]:
     """Return arguments that make a converted script small, and name what is here in its world."""
-    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
-    config = next(node for node in classes if node.name == "Config")
-    fields = {
-        node.target.id: ast.unparse(node.value)
-        for node in config.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
-    }
-    chosen = {name: value for name, value in SMALL.items() if name in fields}
+    fields = {name: ast.unparse(value) for name, value in fields_of(text).items()}
+    chosen = {name: value for name, value in SIZES.items() if name in fields}
     if "http" in fields.get("remote_rm_url", ""):
         chosen["remote_rm_url"] = scorer
     local = [name for name in case["models"] if "$" in name]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mint_migrate.bridge.errors import CannotRun
+from mint_migrate.bridge.launched import is_launched, stand_in
 from mint_migrate.bridge.names import find_names
 from mint_migrate.bridge.process import Interrupted, die_with_parent, termination_raises
 from mint_migrate.bridge.runtime import (
@@ -95,6 +96,12 @@ def run_script(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mint-migrate-run-")))
         try:
             environment = _environment(source, args, options, script, folder, notify)
+            if options.tiny and is_launched(source):
+                added = stand_in(source, args, Path.cwd(), folder / "data")
+                environment |= added.environment
+                args = [*args, *added.arguments]
+                for note in added.notes:
+                    notify(note)
             state_dir = options.state_dir or folder / "state"
             notify(f"starting the runtime with {', '.join(served)}")
             runtime = stack.enter_context(serve(served, state_dir=state_dir, env=environment))
