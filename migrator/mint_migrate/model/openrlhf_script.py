@@ -35,7 +35,8 @@ class RewardScript:
     """Where scores come from."""
 
     kind: str
-    """function (a file of the user's) | http (one or more servers) | agent (an environment)"""
+    """function (a file of the user's) | http (one or more servers) | any (of these two, as its name
+    says when the result runs) | agent (an environment)"""
     one_by_one: bool
     """It is asked about one response at a time."""
 

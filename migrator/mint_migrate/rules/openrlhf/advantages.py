@@ -7,6 +7,7 @@ Source: OpenRLHF `trainer/ppo_utils/experience_maker.py` and `models/utils.py` (
 from __future__ import annotations
 
 from mint_migrate.model.openrlhf_script import AdvantagesScript, Divergence
+from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.options import fact, field_of, is_positive, switch
@@ -26,6 +27,13 @@ def plan_advantages(settings: Settings) -> AdvantagesScript:
     whitened = str(fact(settings, "whitened_estimators"))
     whitens = whitened == "every" or estimator in whitened.split()
     scales = not switch(settings, "no_advantage_std_norm", "whiten" if whitens else "nothing")
+    if is_positive(settings, "freezing_actor_steps"):
+        settings.differ(
+            "freezing_actor_steps",
+            "MM401",
+            "the policy trains from the first rollout on; there is no critic to wait for",
+            "train",
+        )
     field_of(settings, "reward_clip_range", "[-10.0, 10.0]", "list")
     return AdvantagesScript(
         estimator=estimator, whitens=whitens, scales=scales, gamma=_plan_gamma(settings, estimator)
@@ -116,6 +124,9 @@ def plan_target(settings: Settings, in_reward: Divergence | None) -> bool:
             "the weight of the divergence stays at init_kl_coef; the original moves it towards "
             f"kl_target={settings.value('kl_target').text}",
             "config.init_kl_coef",
+        )
+        settings.decide(
+            "kl_horizon", Fidelity.APPROXIMATE, "MM411", "nothing", "the weight does not move"
         )
         return False
     settings.use("kl_target", kind="float")

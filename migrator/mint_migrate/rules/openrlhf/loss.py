@@ -59,25 +59,22 @@ def _aggregation(settings: Settings) -> str:
     """Return what the loss is a mean over: step | micro_batch | response."""
     is_packed = switch(settings, "packing_samples", "token_shares")
     over = fact(settings, "policy_loss_mean_packed" if is_packed else "policy_loss_mean")
-    if over == "update":
-        return "step"
-    if switch(settings, "use_dynamic_batch", "token_shares"):
-        if over == "micro_batch":
-            settings.differ(
-                "use_dynamic_batch",
-                "MM235",
-                "the loss is the mean over the tokens of an optimizer step; the original takes it "
-                "within micro-batches that it fills by length",
-                "token_shares",
-            )
-        return "step"
-    if over == "sequences":
-        return "response"
-    if settings.value("micro_train_batch_size").data == 1:
-        settings.exact("micro_train_batch_size", "token_shares")
-        return "response"
-    field_of(settings, "micro_train_batch_size", "1", "int", comment="samples averaged together")
-    return "micro_batch"
+    by_length = switch(settings, "use_dynamic_batch", "token_shares")
+    if by_length and over == "micro_batch":
+        settings.differ(
+            "use_dynamic_batch",
+            "MM235",
+            "the loss is the mean over the tokens of an optimizer step; the original takes it "
+            "within micro-batches that it fills by length",
+            "token_shares",
+        )
+    by_size = over == "micro_batch" and not by_length
+    if by_size and settings.value("micro_train_batch_size").data != 1:
+        name = "micro_train_batch_size"
+        field_of(settings, name, "1", "int", comment="samples averaged together")
+        return "micro_batch"
+    settings.exact("micro_train_batch_size", "token_shares")
+    return "step" if over == "update" or by_length else "response"
 
 
 def _divergence_aggregation(settings: Settings, over_tokens: str) -> str:

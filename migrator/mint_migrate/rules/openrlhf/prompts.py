@@ -106,6 +106,7 @@ def _check_scripts(settings: Settings) -> None:
 def _plan_longest(settings: Settings) -> str:
     """Return the expression of the largest number of tokens of a prompt."""
     if not at_least(settings, FIRST_WITH_TOTAL_LENGTH):
+        settings.exact("max_len", "nothing", "it is a limit of the sampling engine")
         return field_of(settings, "prompt_max_len", "1024", "int", comment="tokens")
     total = field_of(settings, "max_len", "2048", "int", comment="tokens, prompt and response")
     key = new_tokens_key(settings)

@@ -10,7 +10,7 @@ import re
 
 from mint_migrate.model.openrlhf_script import RewardScript
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.launched.settings import UNKNOWN, Settings
+from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.options import at_least, fact, field_of
 from mint_migrate.rules.openrlhf.prompts import FIRST_WITH_TOTAL_LENGTH, new_tokens_key
 
@@ -44,11 +44,11 @@ def plan_reward(settings: Settings, *, is_agent: bool) -> RewardScript:
 
 
 def _kind(settings: Settings) -> str:
-    remote = settings.value("remote_rm_url")
-    text = remote.text
-    if remote.data is UNKNOWN and "://" not in text and not re.search(r"\.py\b", text):
-        text = str(settings.known("remote_rm_url"))
-    return "function" if re.search(r"\.py\b[\"')]*$", text) else "http"
+    """Return what scores: a file, one or more servers, or either where only the shell knows."""
+    text = settings.value("remote_rm_url").text
+    if re.search(r"\.py\b[\"')]*$", text):
+        return "function"
+    return "http" if "://" in text else "any"
 
 
 def plan_penalties(settings: Settings) -> tuple[str, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.options import at_least, field_of, is_positive, switch
 
@@ -61,6 +62,14 @@ def plan_tracker(settings: Settings) -> tuple[str, str]:
         settings.drop(
             "use_wandb", "MM226", "the key of wandb is not copied; set WANDB_API_KEY or log in"
         )
+        if settings.value("use_tensorboard").data is not None:
+            settings.decide(
+                "use_tensorboard",
+                Fidelity.APPROXIMATE,
+                "MM226",
+                "metrics.jsonl",
+                "figures go to wandb and metrics.jsonl, not to TensorBoard as well",
+            )
         field_of(settings, "wandb_project", '"openrlhf_train_ppo"', "str")
         words = {"wandb_org": "entity", "wandb_group": "group", "wandb_run_name": "name"}
         options = [
