@@ -60,7 +60,7 @@ def _aggregation(settings: Settings) -> str:
     is_packed = switch(settings, "packing_samples", "token_shares")
     over = fact(settings, "policy_loss_mean_packed" if is_packed else "policy_loss_mean")
     by_length = switch(settings, "use_dynamic_batch", "token_shares")
-    if by_length and over == "micro_batch":
+    if by_length and over.startswith("micro_batch"):
         settings.differ(
             "use_dynamic_batch",
             "MM235",
@@ -68,13 +68,28 @@ def _aggregation(settings: Settings) -> str:
             "within micro-batches that it fills by length",
             "token_shares",
         )
-    by_size = over == "micro_batch" and not by_length
-    if by_size and settings.value("micro_train_batch_size").data != 1:
-        name = "micro_train_batch_size"
-        field_of(settings, name, "1", "int", comment="samples averaged together")
-        return "micro_batch"
-    settings.exact("micro_train_batch_size", "token_shares")
-    return "step" if over == "update" or by_length else "response"
+    if over in {"update", "sequences"} or by_length:
+        settings.exact("micro_train_batch_size", "token_shares")
+        return "response" if over == "sequences" and not by_length else "step"
+    return _by_micro_batches(settings, of_all=over == "micro_batch_of_all")
+
+
+def _by_micro_batches(settings: Settings, *, of_all: bool) -> str:
+    """Return micro_batch, or response where each micro-batch is one."""
+    key = "micro_train_batch_size"
+    is_single = settings.value(key).data == 1
+    if not is_single:
+        field_of(settings, key, "1", "int", comment="samples averaged together")
+    settings.exact(key, "token_shares")
+    if of_all:
+        settings.differ(
+            key,
+            "MM417",
+            "the loss is averaged over the tokens of a process's micro-batch; this release does so "
+            "over those of all processes together",
+            "token_shares",
+        )
+    return "response" if is_single else "micro_batch"
 
 
 def _divergence_aggregation(settings: Settings, over_tokens: str) -> str:
