@@ -60,12 +60,14 @@ def _aggregation(settings: Settings) -> str:
     is_packed = switch(settings, "packing_samples", "token_shares")
     over = fact(settings, "policy_loss_mean_packed" if is_packed else "policy_loss_mean")
     by_length = switch(settings, "use_dynamic_batch", "token_shares")
-    if by_length and over.startswith("micro_batch"):
+    if by_length:
+        within = ", and takes the loss within them" if over == "micro_batch" else ""
         settings.differ(
             "use_dynamic_batch",
             "MM235",
-            "the loss is the mean over the tokens of an optimizer step; the original takes it "
-            "within micro-batches that it fills by length",
+            "responses are shuffled before they are divided into steps, and the loss is the mean "
+            "over the tokens of one; the original keeps their order where it fills micro-batches "
+            f"by length{within}",
             "token_shares",
         )
     if over in {"update", "sequences"} or by_length:

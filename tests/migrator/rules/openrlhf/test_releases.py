@@ -129,6 +129,13 @@ def test_betas_count_where_they_are_read(release, beta2):
     [
         ("train_sft", SFT, "0.9.1", "aux_loss_coef 0.01", "MM415"),
         ("train_sft", SFT, "0.9.1", "load_checkpoint", "MM234"),
+        (
+            "train_ppo_ray",
+            f"{RL} --advantage_estimator rloo",
+            "0.9.1",
+            "use_dynamic_batch",
+            "MM235",
+        ),
         ("train_dpo", DPO, "0.9.1", "load_checkpoint", "MM234"),
         ("train_dpo", DPO, "0.9.1", "enable_bos 3", "MM406"),
     ],
