@@ -33,6 +33,8 @@ class Effects:
         """The texts that a variable is given, in order."""
         self.unknown: set[str] = set()
         """Variables that are given something that is not text."""
+        self.names: set[str] = set()
+        """Variables that are given anything."""
 
     def assign(self, command: Command, scope: Scope) -> None:
         """Assign what stands alone, or behind `export` and the like."""
@@ -56,6 +58,7 @@ class Effects:
         self, name: str, words: tuple[Word, ...], scope: Scope, *, is_array: bool = False
     ) -> None:
         """Give a variable a value."""
+        self.names.add(name)
         if not is_array and not scope.is_dead:
             self._note(name, words)
         scope.put(name, Binding(serial=next(self.serials), words=words, is_array=is_array))
@@ -63,11 +66,13 @@ class Effects:
     def vary(self, names: Iterable[str], scope: Scope) -> None:
         """Give variables values that the text does not show."""
         for name in names:
+            self.names.add(name)
             self.unknown.add(name)
             scope.put(name, varying(next(self.serials), [scope.get(name)]))
 
     def looped(self, name: str, words: Iterable[Word], *, is_known: bool) -> Binding:
         """Return the variable of a loop: one of the words, as far as they are known."""
+        self.names.add(name)
         texts = [word.text for word in words]
         known = dict.fromkeys(text for text in texts if text is not None)
         self.values.setdefault(name, {}).update(known)
@@ -111,6 +116,7 @@ class Effects:
             scope.put(str(number), Binding(serial=next(self.serials), words=value))
 
     def _of_default(self, part: Part, value: tuple[Part, ...]) -> Binding:
+        self.names.add(part.text)
         self.unknown.add(part.text)
         word = replace(_alone(part), parts=value)
         return Binding(serial=next(self.serials), words=(word,))

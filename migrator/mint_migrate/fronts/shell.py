@@ -13,8 +13,8 @@ from mint_migrate.fronts.bindings import Scope
 from mint_migrate.fronts.grammar import DECLARES, parse
 from mint_migrate.fronts.nested import Nested
 from mint_migrate.fronts.resolve import Resolver
-from mint_migrate.fronts.setters import ARGUMENTS, names_set_in
-from mint_migrate.fronts.syntax import Command, Script
+from mint_migrate.fronts.setters import ARGUMENTS, inside, names_set_in
+from mint_migrate.fronts.syntax import Branches, Case, Command, Function, Loop, Node, Script
 from mint_migrate.fronts.walk import Walker
 from mint_migrate.fronts.words import Word
 
@@ -39,13 +39,17 @@ class ShellScript:
     """Those that are known at the end; the elements of an array, one word otherwise."""
     varying: frozenset[str] = frozenset()
     """Those that the script sets, but not to one known value."""
+    sets: frozenset[str] = frozenset()
+    """All variables that the script sets."""
+    has_work_in_blocks: bool = False
+    """A command that does more than set things up stands in a loop, a branch or a function."""
     _scopes: dict[int, Scope] = field(default_factory=dict)
     _values: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def only_sets_up(self) -> bool:
         """Return whether at most one command does more than set variables of the script."""
-        return sum(map(_is_work, self.commands)) <= 1
+        return sum(map(_is_work, self.commands)) <= 1 and not self.has_work_in_blocks
 
     def filled_in(self, words: tuple[Word, ...], command: Command) -> tuple[Word, ...]:
         """Return words of a command with known variables replaced, and lists spread out."""
@@ -72,10 +76,14 @@ class ShellScript:
         """Return the texts that a variable is given somewhere in the script, in order."""
         return self._values.get(name, ())
 
-    @property
-    def sets(self) -> frozenset[str]:
-        """Return the names of all variables that the script sets."""
-        return self.varying | self.variables.keys()
+
+def _has_work(node: Node, *, is_inside: bool) -> bool:
+    if isinstance(node, Command):
+        return is_inside and bool(node.words) and _is_work(node)
+    if isinstance(node, Function):
+        return _has_work(node.body, is_inside=True)
+    is_inside |= isinstance(node, Branches | Case | Loop)
+    return any(_has_work(item, is_inside=is_inside) for item in inside(node))
 
 
 def _is_work(command: Command) -> bool:
@@ -109,6 +117,8 @@ def _followed(text: str, script: Script, scope: Scope, *, is_nested: bool = Fals
         commands=tuple(command for command in script.commands if command.words),
         variables={name: words for name, words in known.items() if name not in varying},
         varying=frozenset(varying),
+        sets=frozenset(walker.effects.names - set(ARGUMENTS)),
+        has_work_in_blocks=_has_work(script.root, is_inside=False),
         _scopes=walker.scopes,
         _values={name: tuple(values) for name, values in walker.effects.values.items()},
     )

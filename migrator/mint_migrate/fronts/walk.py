@@ -49,8 +49,8 @@ class Walker:
         self._functions: dict[str, Function] = {}
         self._called: set[str] = set()
         self._steps = 0
-        self._active: set[str] = set()
-        """Functions that are being followed."""
+        self._active: set[int] = set()
+        """Identities of the functions that are being followed."""
 
     def follow(self, root: Node, scope: Scope) -> Scope:
         """Return what is known at the end of a script."""
@@ -214,7 +214,7 @@ class Walker:
     def _call(self, function: Function, arguments: tuple[Word, ...] | None, scope: Scope) -> Scope:
         """Follow the body of a function; None stands for arguments that are not known."""
         self._called.add(function.name)
-        if function.name in self._active or self._steps > _MOST_STEPS:
+        if id(function) in self._active or self._steps > _MOST_STEPS:
             self.effects.vary(names_set_in(function.body, self._functions), scope)
             return scope
         kept = {name: scope.get(name) for name in (*ARGUMENTS, *local_names(function.body))}
@@ -222,10 +222,10 @@ class Walker:
             self.effects.vary(ARGUMENTS, scope)
         else:
             self.effects.give_arguments(arguments, scope)
-        self._active.add(function.name)
+        self._active.add(id(function))
         was_dead = scope.is_dead
         scope = self._follow(function.body, scope)
-        self._active.discard(function.name)
+        self._active.discard(id(function))
         scope.is_dead = was_dead
         for name, binding in kept.items():
             if binding is None:
