@@ -133,14 +133,50 @@ WITH_KL = list(
         DIVERGENCES,
     )
 )
-BYPASSED = list(product((None, "token", "sequence"), AGGREGATIONS))
+REINFORCE = {"loss_type": "reinforce", "rollout_is_threshold": 1.5}
+CORRECTIONS: dict[str, dict[str, Any]] = {
+    "no_weights": {**REINFORCE, "rollout_is": None},
+    "token": {**REINFORCE, "rollout_is": "token"},
+    "sequence": {**REINFORCE, "rollout_is": "sequence"},
+    "two_bounds": {**REINFORCE, "rollout_is": "token", "rollout_is_threshold": "0.6_1.6"},
+    "mean_one": {**REINFORCE, "rollout_is": "token", "rollout_is_batch_normalize": True},
+    "sequence_mean_one": {
+        **REINFORCE,
+        "rollout_is": "sequence",
+        "rollout_is_batch_normalize": True,
+    },
+    "weighted_rejection": {
+        **REINFORCE,
+        "rollout_is": "token",
+        "rollout_rs": "token_k2",
+        "rollout_rs_threshold": 0.1,
+    },
+    **{
+        f"{rule}_{bounds}": {
+            "loss_type": "ppo_clip",
+            "rollout_is": "token",
+            "rollout_rs": rule,
+            "rollout_rs_threshold": bounds,
+        }
+        for rule, bounds in (
+            ("token_k1", "0.6_1.8"),
+            ("token_k1", "1.5"),
+            ("token_k3", "0.05"),
+            ("seq_sum_k1", "0.2_4.0"),
+            ("seq_mean_k1", "0.9_1.3"),
+            ("seq_mean_k2", "0.3"),
+            ("seq_max_k3", "2.5"),
+            ("token_k1,seq_max_k2", "0.6_1.6,2.5"),
+        )
+    },
+}
+"""Options of `algorithm.rollout_correction.*` with `bypass_mode`."""
+BYPASSED = list(product(CORRECTIONS, AGGREGATIONS))
 
 
-def bypass_case(level: str | None, aggregation: str) -> dict[str, Any]:
-    correction = {"bypass_mode": True, "loss_type": "reinforce", "rollout_is": level}
-    return loss_case(
-        "bypass_mode", aggregation, "ragged", correction={**correction, "rollout_is_threshold": 1.5}
-    )
+def bypass_case(name: str, aggregation: str) -> dict[str, Any]:
+    correction = {"bypass_mode": True, **CORRECTIONS[name]}
+    return loss_case("bypass_mode", aggregation, "ragged", correction=correction)
 
 
 CASES = [
@@ -185,7 +221,11 @@ def loss_options(case: dict[str, Any]) -> dict[str, object]:
     """Return the options of a launch with a loss."""
     own = {f"{ACTOR}.policy_loss.{key}": value for key, value in case["policy_loss"].items()}
     correction = {
-        f"algorithm.rollout_correction.{key}": "null" if value is None else value
+        f"algorithm.rollout_correction.{key}": "null"
+        if value is None
+        else f'"{value}"'
+        if isinstance(value, str)
+        else value
         for key, value in case["correction"].items()
     }
     loss = "vanilla" if correction else case["loss"]
@@ -282,9 +322,9 @@ def test_loss_with_a_divergence_equals_verls(theirs, loss, mode, kl):
     assert not loss_differs(loss_script(case), case, theirs(case))
 
 
-@pytest.mark.parametrize(("level", "mode"), BYPASSED, ids=[f"{a}-{b}" for a, b in BYPASSED])
-def test_reinforce_with_limited_weights_equals_verls(theirs, level, mode):
-    case = bypass_case(level, mode)
+@pytest.mark.parametrize(("name", "mode"), BYPASSED, ids=["-".join(case) for case in BYPASSED])
+def test_a_loss_corrected_for_moved_policies_equals_verls(theirs, name, mode):
+    case = bypass_case(name, mode)
 
     assert not loss_differs(loss_script(case), case, theirs(case))
 
@@ -299,7 +339,7 @@ def test_reinforce_with_limited_weights_equals_verls(theirs, level, mode):
         (loss_case("gpg", "token-mean", "ragged"), "cross_entropy"),
         (loss_case("cispo", "token-mean", "ragged", "k3"), ""),
         (bypass_case("token", "token-mean"), "cispo"),
-        (bypass_case(None, "token-mean"), "cross_entropy"),
+        (bypass_case("no_weights", "token-mean"), "cross_entropy"),
         (bypass_case("sequence", "token-mean"), ""),
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value['loss']}-{value['batch']}",
@@ -336,6 +376,24 @@ def test_a_changed_loss_is_told_apart(theirs, name):
         is_other = True
 
     assert is_other
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("weighted_rejection", "per_token = per_token * kept", "pass"),
+        ("token_k1,seq_max_k2_0.6_1.6,2.5", "part.max()", "part.mean()"),
+        ("seq_mean_k1_0.9_1.3", "-math.log(1.3)", "math.log(1.3)"),
+        ("two_bounds", "weights, 0.0)", "weights, 1.0)"),
+        ("sequence_mean_one", "weights.mean()", "weights.sum()"),
+    ],
+)
+def test_a_changed_correction_is_told_apart(theirs, name, old, new):
+    case = bypass_case(name, "token-mean")
+    text = loss_script(case)
+    assert old in text
+
+    assert loss_differs(text.replace(old, new), case, theirs(case))
 
 
 @pytest.mark.parametrize(

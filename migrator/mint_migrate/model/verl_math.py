@@ -51,6 +51,22 @@ class Divergence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """What does not count because the policy has moved too far from it."""
+
+    name: str
+    """`rollout_rs`"""
+    level: str
+    """token | sum | mean | max: of the tokens of a response."""
+    estimate: str
+    """k1 | k2 | k3"""
+    low: float
+    """Least ratio; only of k1."""
+    high: float
+    """Largest ratio of k1, else the largest estimate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyLoss:
     """The loss of one optimizer step, every choice made."""
 
@@ -64,12 +80,18 @@ class PolicyLoss:
     bounds: tuple[str, str] = ("", "")
     """What may be lost and gained: of the ratio, of its logarithm or of a probability.
 
-    Expressions of distances, except for `corrected`: there they are ratios.
+    Expressions of distances, except for `corrected`: there they are ratios, and without a lowest
+    one the weights are limited from above, else left out beyond both.
     """
     dual_clip: str = ""
     """Most that a ratio counts where the advantage is negative (or, for dppo, anywhere)."""
     options: dict[str, str]
     """Expressions of what only this loss reads, by the name of the option."""
+    weights: str = ""
+    """Of `corrected`: token | sequence, what has a weight of its own."""
+    normalizes: bool = False
+    """The weights have mean 1."""
+    rejections: tuple[Rejection, ...] = ()
     aggregation: str = "token-mean"
     """`loss_agg_mode`"""
     averages_responses: bool = False
@@ -91,8 +113,9 @@ class PolicyLoss:
         if self.builtin not in {"ppo", "cispo"}:
             return {}
         low, high = self.bounds
-        if self.kind != "corrected":
-            low, high = f"1.0 - {low}", f"1.0 + {high}"
+        if self.kind == "corrected":
+            return {"clip_low_threshold": "0.0", "clip_high_threshold": high}
+        low, high = f"1.0 - {low}", f"1.0 + {high}"
         if self.kind == "cispo":
             # A lower bound below 0 bounds nothing, and is how it is left out.
             low = f"max(0.0, {low})"

@@ -8,10 +8,12 @@ Source: verl `trainer/ppo/rollout_corr_helper.py` and `compute_policy_loss_bypas
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from mint_migrate.model.plan import Fidelity
+from mint_migrate.model.verl_math import Rejection
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
 
@@ -26,6 +28,8 @@ SWITCHES: Final = (
     *("algorithm.rollout_is", "actor_rollout_ref.actor.tis_imp_ratio_cap"),
 )
 """Options without which nothing is corrected."""
+RULE: Final = re.compile(r"(token|seq_sum|seq_mean|seq_max)_(k[123])")
+BOUND: Final = re.compile(r"(?:\d+(?:\.\d*)?_)?\d+(?:\.\d*)?")
 SENTENCE: Final = (
     "sampler and trainer of MinT have the same weights, and the log-probabilities that samples "
     "come with are the old ones: there is no gap to correct but rounding"
@@ -39,8 +43,17 @@ class Correction:
     kind: str = ""
     """vanilla | gpg | corrected; empty: the loss stays what it is."""
     bounds: tuple[str, str] = ("", "")
-    """Lowest and highest weight."""
-    by_token: bool = False
+    """Lowest and highest weight; without a lowest one weights are limited from above."""
+    weights: str = ""
+    """token | sequence"""
+    normalizes: bool = False
+    rejections: tuple[Rejection, ...] = ()
+
+    @property
+    def is_own(self) -> bool:
+        """Say whether no loss of the server computes it."""
+        is_special = self.weights == "sequence" or self.normalizes or bool(self.bounds[0])
+        return bool(self.rejections) or is_special
 
 
 def plan_correction(settings: Settings, mode: str, *, reused: bool) -> Correction:
@@ -52,7 +65,7 @@ def plan_correction(settings: Settings, mode: str, *, reused: bool) -> Correctio
         reused: samples are trained on after the policy has changed.
 
     Raises:
-        Blocked: samples would be rejected by how far the policy has moved.
+        Blocked: weights or rejections follow a rule that is not one of 0.9's.
     """
     found = Correction()
     if settings.known(f"{PREFIX}.bypass_mode"):
@@ -96,33 +109,89 @@ def _plan_bypass(settings: Settings, *, reused: bool) -> Correction:
         kind = "reinforce"
     for name in ("loss_type", "use_policy_gradient"):
         settings.exact(f"{PREFIX}.{name}", "policy_loss")
-    if reused and settings.value(f"{PREFIX}.rollout_rs").data is not None:
-        raise Blocked(
-            "MM344",
-            f"`{PREFIX}.rollout_rs` leaves out responses by how far the policy has moved from them;"
-            " take one optimizer step for each rollout, or leave the option out",
-        )
-    if kind == "ppo_clip":
-        return Correction(kind="vanilla")
-    if kind != "reinforce":
+    if kind not in {"ppo_clip", "reinforce"}:
         raise Blocked("MM349", f"`{PREFIX}.loss_type={kind}` is neither ppo_clip nor reinforce")
+    if not reused:
+        # The policy has not moved: every weight is 1, and nothing is left out.
+        for key in list(settings.given):
+            if key.startswith(f"{PREFIX}.") and id(settings.given[key]) not in settings.decided:
+                settings.exact(key, "nothing", "samples are used once, so the ratio is 1")
+        return Correction(kind="vanilla" if kind == "ppo_clip" else "gpg")
+    rejections = _plan_rejections(settings)
     level = settings.known(f"{PREFIX}.rollout_is")
-    if level is None or not reused:
-        return Correction(kind="gpg")
-    return _plan_weights(settings, str(level))
+    if kind == "ppo_clip" or level is None:
+        for name in ("rollout_is", "rollout_is_threshold", "rollout_is_batch_normalize"):
+            settings.exact(f"{PREFIX}.{name}", "nothing", "this loss has no weights")
+        return Correction(kind="vanilla" if kind == "ppo_clip" else "gpg", rejections=rejections)
+    return _plan_weights(settings, str(level), rejections)
 
 
-def _plan_weights(settings: Settings, level: str) -> Correction:
-    """Return REINFORCE whose weights are limited from above."""
-    threshold = settings.value(f"{PREFIX}.rollout_is_threshold")
-    normalizes = settings.value(f"{PREFIX}.rollout_is_batch_normalize").data
-    if normalizes or isinstance(threshold.data, str) or level not in {"token", "sequence"}:
+def _plan_rejections(settings: Settings) -> tuple[Rejection, ...]:
+    """Return by what tokens or responses are left out.
+
+    Raises:
+        Blocked: it is not one of the estimates of this release.
+    """
+    key, bounds = f"{PREFIX}.rollout_rs", f"{PREFIX}.rollout_rs_threshold"
+    names = [name.strip() for name in str(settings.known(key) or "").split(",") if name.strip()]
+    if not names:
+        for name in (key, bounds):
+            settings.exact(name, "nothing", "nothing is left out")
+        return ()
+    texts = [text.strip() for text in str(settings.known(bounds)).split(",")]
+    texts = texts * len(names) if len(texts) == 1 else texts
+    found = [RULE.fullmatch(name) for name in names]
+    if not all(found) or len(texts) != len(names) or not all(BOUND.fullmatch(t) for t in texts):
         raise Blocked(
             "MM344",
-            f"`{PREFIX}` asks for weights that are normalized, or left out beyond two bounds; "
-            "a single `rollout_is_threshold` limits them from above",
+            f"`{key}={','.join(names)}` with `{bounds}={','.join(texts)}` is not a rule that the "
+            "result can follow: it knows token, seq_sum, seq_mean and seq_max with k1, k2 or k3",
         )
+    for name in (key, bounds):
+        settings.exact(name, "policy_loss")
+    return tuple(
+        _rejection(name, match.group(1), match.group(2), text)
+        for name, match, text in zip(names, found, texts, strict=True)
+        if match is not None
+    )
+
+
+def _rejection(name: str, level: str, estimate: str, text: str) -> Rejection:
+    low, _, high = text.rpartition("_")
+    return Rejection(
+        name=name,
+        level=level.removeprefix("seq_"),
+        estimate=estimate,
+        low=float(low) if low else 1.0 / float(high),
+        high=float(high),
+    )
+
+
+def _plan_weights(settings: Settings, level: str, rejections: tuple[Rejection, ...]) -> Correction:
+    """Return REINFORCE with weights for how far the policy has moved."""
+    key = f"{PREFIX}.rollout_is_threshold"
+    text = str(settings.known(key) or 2.0)
+    if level not in {"token", "sequence"} or not BOUND.fullmatch(text):
+        raise Blocked("MM344", f"`{PREFIX}.rollout_is={level}` with `{key}={text}` is no weight")
+    low, _, high = text.rpartition("_")
     settings.exact(f"{PREFIX}.rollout_is", "policy_loss")
-    settings.exact(f"{PREFIX}.rollout_is_batch_normalize", "nothing")
-    highest = settings.use(f"{PREFIX}.rollout_is_threshold", kind="float")
-    return Correction(kind="corrected", bounds=("0.0", highest), by_token=level == "token")
+    normalizes = bool(settings.known(f"{PREFIX}.rollout_is_batch_normalize"))
+    settings.exact(f"{PREFIX}.rollout_is_batch_normalize", "policy_loss")
+    if normalizes:
+        settings.differ(
+            f"{PREFIX}.rollout_is_batch_normalize",
+            "MM310",
+            "weights have mean 1 over a step; the original normalizes those of a micro-batch",
+            "policy_loss",
+        )
+    bounds = ("", settings.add_field("rollout_is_threshold", high, "float"))
+    if low:
+        bounds = (settings.add_field("rollout_is_lowest", low, "float"), bounds[1])
+    settings.exact(key, "config.rollout_is_threshold")
+    return Correction(
+        kind="corrected",
+        bounds=bounds,
+        weights=level,
+        normalizes=normalizes,
+        rejections=rejections,
+    )

@@ -66,10 +66,13 @@ def plan_policy_loss(settings: Settings, *, reused: bool) -> PolicyLoss:
     _say_differences(settings, mode)
     return PolicyLoss(
         kind=kind,
-        builtin=_builtin(kind, divergence, dual_clip, by_token=corrected.by_token),
+        builtin="" if corrected.is_own else _builtin(kind, divergence, dual_clip),
         bounds=bounds,
         dual_clip=dual_clip,
         options=_plan_own(settings, mode),
+        weights=corrected.weights,
+        normalizes=corrected.normalizes,
+        rejections=corrected.rejections,
         aggregation=aggregation,
         averages_responses=averages and aggregation != "seq-mean-token-mean",
         horizon=horizon,
@@ -77,13 +80,16 @@ def plan_policy_loss(settings: Settings, *, reused: bool) -> PolicyLoss:
     )
 
 
-def _builtin(kind: str, divergence: Divergence | None, dual_clip: str, *, by_token: bool) -> str:
+def _builtin(kind: str, divergence: Divergence | None, dual_clip: str) -> str:
     """Return the loss of the server that is equal, or "" where there is none."""
     if divergence is not None:
         return ""
-    if kind == "corrected":
-        return "cispo" if by_token else ""
-    names = {"linear": "importance_sampling", "cispo": "cispo", "gpg": "cross_entropy"}
+    names = {
+        "linear": "importance_sampling",
+        "cispo": "cispo",
+        "corrected": "cispo",
+        "gpg": "cross_entropy",
+    }
     if kind == "vanilla" and not dual_clip:
         return "ppo"
     return names.get(kind, "")

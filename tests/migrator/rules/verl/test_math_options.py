@@ -41,11 +41,11 @@ def field_of(text: str, name: str) -> object:
         ({f"{ACTOR}.loss_agg_mode": "mean"}, "MM349"),
         ({f"{ACTOR}.use_kl_loss": True, f"{ACTOR}.kl_loss_type": "full"}, "MM304"),
         ({"algorithm.use_kl_in_reward": True, "algorithm.kl_penalty": "full"}, "MM304"),
-        ({**BYPASS, "algorithm.rollout_correction.rollout_is_threshold": "0.5_2.0"}, "MM344"),
+        ({**BYPASS, "algorithm.rollout_correction.rollout_is": "geometric"}, "MM344"),
         (
             {
                 **BYPASS,
-                "algorithm.rollout_correction.rollout_rs": "token_k1",
+                "algorithm.rollout_correction.rollout_rs": "geometric",
                 "algorithm.rollout_correction.rollout_rs_threshold": 2.0,
             },
             "MM344",
