@@ -15,6 +15,7 @@ from mint_migrate.rules.launched.settings import Settings
 ACTOR: Final = "actor_rollout_ref.actor"
 KEY: Final = f"{ACTOR}.loss_agg_mode"
 FACTOR: Final = f"{ACTOR}.loss_scale_factor"
+WORKERS: Final = "trainer.use_legacy_worker_impl"
 MODES: Final = (
     *("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-mean"),
     "seq-mean-token-sum-norm",
@@ -24,7 +25,7 @@ MODES: Final = (
 def sees_whole_steps(settings: Settings) -> bool:
     """Say whether the release divides by sizes of the step, not of each micro-batch."""
     over = settings.tables.fact("verl_token_mean", settings.version).value
-    is_chosen = settings.value("trainer.use_legacy_worker_impl").data == "disable"
+    is_chosen = settings.value(WORKERS).data == "disable"
     return is_chosen or over == "mini-batch"
 
 
@@ -38,6 +39,7 @@ def plan_aggregation(settings: Settings) -> tuple[str, str]:
     if mode not in MODES:
         raise Blocked("MM349", f"`{KEY}={mode}` is none of {', '.join(MODES)}")
     settings.exact(KEY, "token_shares")
+    settings.exact(WORKERS, "token_shares", "it decides over what the loss is a mean")
     if mode == "token-mean" and not sees_whole_steps(settings) and not _is_one_batch(settings):
         settings.differ(
             KEY,

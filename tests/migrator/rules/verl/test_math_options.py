@@ -169,6 +169,7 @@ def test_the_mean_over_tokens_is_exact_where_the_release_takes_it_over_a_step(
     result = launched({**GRPO, **options, key: "token-mean"}, release)
 
     assert by_option(result)[key].code == code
+    assert Fidelity.MANUAL not in {by_option(result)[name].fidelity for name in options}
     assert (code or "MM310: ") in script_of(result) or code is None
 
 
