@@ -16,7 +16,7 @@ from mint_migrate.scan.records import Use
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
 
-PACKAGES = SOURCE_PACKAGES | {"verl", "openrlhf", "tinker", "tinker_cookbook", "minpost"}
+PACKAGES = SOURCE_PACKAGES | {"tinker", "tinker_cookbook", "minpost"}
 """Root packages of every source framework, those that are not converted yet included."""
 
 _BY_NAME = frozenset({"import_module", "__import__"})
@@ -35,6 +35,7 @@ def python_uses(text: str, tables: Tables) -> list[Use]:
         *_imports(facts, tables),
         *_calls(facts, tables),
         *_objects(facts, tables),
+        *_batches(facts, tables),
         *_imports_by_name(text, tree, tables),
     ]
     pairs.sort(key=lambda pair: (pair[0].span, pair[0].kind))
@@ -69,6 +70,14 @@ def _objects(facts: Facts, tables: Tables) -> Iterator[Pair]:
     for method in facts.overridden:
         name = method.found.name.rpartition(".")[2]
         yield method.found, row_of_method(tables, method.base, name)
+
+
+def _batches(facts: Facts, tables: Tables) -> Iterator[Pair]:
+    for use in facts.batches:
+        row = tables.row(f"{use.owner}.{use.attributes[0]}")
+        yield use.found, row
+        for argument in use.arguments:
+            yield argument.found, row
 
 
 def _imports_by_name(text: str, tree: ast.Module, tables: Tables) -> Iterator[Pair]:
