@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mint_migrate import files, project
+from mint_migrate.detect import LIBRARIES
 from mint_migrate.model.outcome import Migrated, Outcome, Skipped
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Options, Source
@@ -58,14 +59,17 @@ def migrate_file(source: Source, options: Options, base: Path | None) -> Outcome
 
 def _migrate_script(source: Source, options: Options, base: Path | None) -> Outcome:
     """Migrate a script with what it needs of its project; alone where that brings no more."""
-    from mint_migrate.pipeline import migrate_source
+    from mint_migrate.fronts.in_python import migrate_python
 
-    outcome = migrate_source(source, options, tables())
+    if options.launched_version is None and any(name in source.content for name in LIBRARIES):
+        launched = project.launched_version(Path(source.path), source.text)
+        options = replace(options, launched_version=launched)
+    outcome = migrate_python(source, options, tables(), _reader(Path(source.path)))
     if isinstance(outcome, Skipped) and outcome.code == NO_FRAMEWORK:
         from mint_migrate.local.through import through_other_files
 
         outcome = through_other_files(source, _release(options), base) or outcome
-    if not isinstance(outcome, Migrated):
+    if not isinstance(outcome, Migrated) or outcome.framework != "trl":
         return outcome
     return _with_modules(source, options, base, outcome)
 

@@ -17,6 +17,7 @@ The rules:
   belongs to the last tracked binding before it. They are followed through other names, out of
   functions of the file that return them (`support.flow`), and into parameters that are given one
   wherever the function is called.
+* In a file that imports verl, the options it composes or makes a configuration of count as well.
 * Batches of verl (`DataProto`) and what works on them are tracked too (`support.batches`); of a
   chain on one, what stands behind the first subscript is the user's.
 * A chain such as `trainer.model.save_pretrained(p)` is one item however long it is; the
@@ -26,6 +27,7 @@ The rules:
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
@@ -80,6 +82,12 @@ def found(source: str) -> list[Item]:
     binder.visit_Module(tree)
     collector = _Collector(binder.scopes, Flow(tree, binder.scopes), source)
     collector.batches = Batches(tree, binder.scopes)
+    collector.imports_verl = any(
+        (binding.qualified or "").partition(".")[0] == "verl"
+        for scope in binder.scopes.values()
+        for bindings in scope.names.values()
+        for binding in bindings
+    )
     collector.visit_Module(tree)
     return sorted(collector.items, key=lambda item: (item.line, item.column))
 
@@ -96,6 +104,7 @@ class _Collector(Scoped):
         super().__init__(scopes)
         self.flow = flow
         self.batches: Batches | None = None
+        self.imports_verl = False
         self.items: list[Item] = []
         self.lines = source.encode().splitlines()
 
@@ -122,6 +131,7 @@ class _Collector(Scoped):
         super().visit_ClassDef(node)
 
     def visit_Call(self, node: ast.Call) -> None:
+        self.add_options(node)
         name = qualified_name(node.func, self.scope)
         if name is None:
             self.visit_chain(node)
@@ -155,6 +165,36 @@ class _Collector(Scoped):
                 self.visit_all([*link.args, *link.keywords])
             else:
                 self.visit(link.slice)
+
+    def add_options(self, node: ast.Call) -> None:
+        """Count the options of verl in `compose(overrides=[...])` and `OmegaConf.create({...})`."""
+        target = ast.unparse(node.func)
+        if not self.imports_verl:
+            return
+        if target.split(".")[-1] == "compose":
+            for keyword in node.keywords:
+                listed = self.literal(keyword.value)
+                if keyword.arg == "overrides" and isinstance(listed, ast.List | ast.Tuple):
+                    for element in listed.elts:
+                        if re.match(r"""f?["'](~|[^"'{]*=)""", ast.unparse(element)):
+                            self.add("config_key", "verl", element)
+        elif target.endswith("OmegaConf.create") and node.args:
+            self.add_leaves(self.literal(node.args[0]))
+
+    def literal(self, node: ast.expr) -> ast.expr:
+        """Return the one value a name is assigned, else the expression itself."""
+        hit = self.scope.lookup(node.id) if isinstance(node, ast.Name) else None
+        if hit is None or len(hit[1]) != 1 or hit[1][0].index is not None:
+            return node
+        return hit[1][0].value or node
+
+    def add_leaves(self, node: ast.expr) -> None:
+        if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(value, ast.Dict) and value.keys:
+                    self.add_leaves(value)
+                elif key is not None:
+                    self.add("config_key", "verl", key)
 
     def visit_batch(
         self,

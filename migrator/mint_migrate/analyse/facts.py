@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
 from mint_migrate.analyse.batches import BatchChain, BatchTracker, uses_batches
 from mint_migrate.analyse.columns import column_evidence, function_facts, function_results
+from mint_migrate.analyse.entries import config_entry, entries
 from mint_migrate.analyse.functions import LocalFunction, LocalFunctions, unpacked
 from mint_migrate.analyse.nodes import (
     dictionary_pairs,
@@ -20,18 +20,24 @@ from mint_migrate.analyse.nodes import (
 from mint_migrate.analyse.objects import ObjectTracker
 from mint_migrate.analyse.parsers import ParserTracker
 from mint_migrate.analyse.scopes import SOURCE_PACKAGES, ModuleScopes, dotted
-from mint_migrate.analyse.structure import attributes, handlers, scope_record, statements
+from mint_migrate.analyse.structure import (
+    attributes,
+    handlers,
+    references,
+    scope_record,
+    statements,
+)
 from mint_migrate.analyse.text import SourceText, literal_repr, standalone
 from mint_migrate.model.facts import (
     Argument,
     BatchUse,
     Binding,
     Call,
+    ConfigEntry,
     Facts,
     FunctionFlow,
     ImportedName,
     OverriddenMethod,
-    Reference,
     Use,
     Value,
 )
@@ -65,6 +71,7 @@ class _Collector:
             calls=calls,
             uses=tuple(self._uses(tracker)),
             batches=tuple(self._batches()),
+            entries=tuple(self._entries()),
             overridden=tuple(self._overridden()),
             statements=statements(self.nodes, self.scopes, self.source),
             scopes=tuple(scope_record(scope) for scope in self.scopes.scopes),
@@ -78,7 +85,7 @@ class _Collector:
             attributes_read=attributes(self.nodes, written=False),
             attributes_written=attributes(self.nodes, written=True),
             handlers=handlers(self.nodes, self.source),
-            references=tuple(self._references()),
+            references=tuple(references(self.nodes, self.scopes, self.source)),
             parsed=ParserTracker(self.tree, self.source, self.scopes, self.call_numbers).parsed(),
             text=self.source.text,
         )
@@ -312,6 +319,10 @@ class _Collector:
         chains = BatchTracker(self.scopes, self.functions, self.nodes).chains(self.nodes)
         return [self._batch(chain) for chain in chains]
 
+    def _entries(self) -> list[ConfigEntry]:
+        found = entries(self.nodes, self.scopes) if uses_batches(self.scopes) else ()
+        return [config_entry(each, self.source, self.scopes) for each in found]
+
     def _batch(self, chain: BatchChain) -> BatchUse:
         name = ".".join([chain.owner, *chain.attributes])
         top = chain.outermost
@@ -354,33 +365,6 @@ class _Collector:
                         )
                     )
         return found
-
-    def _references(self) -> Iterator[Reference]:
-        for node in self.nodes:
-            if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
-                continue
-            if isinstance(self.scopes.parent.get(node), ast.Attribute):
-                continue
-            qualified = self.scopes.qualified(node)
-            if qualified is not None and self.scopes.is_source(qualified):
-                yield Reference(
-                    qualified=qualified,
-                    span=self.source.span(node),
-                    scope=self.scopes.scope_of[node].number,
-                    bound=self.source.of(node).split(".", 1)[0],
-                    is_annotation=self._is_annotation(node),
-                )
-
-    def _is_annotation(self, node: ast.expr) -> bool:
-        below: ast.AST = node
-        while isinstance(below, ast.expr):
-            above = self.scopes.parent[below]
-            if isinstance(above, ast.arg | ast.AnnAssign) and above.annotation is below:
-                return True
-            if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
-                return above.returns is below
-            below = above
-        return False
 
     def _bindings(self) -> list[Binding]:
         return [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mint_migrate.analyse.nodes import deleted_names, header, names_in
 from mint_migrate.analyse.scopes import ModuleScopes, ScopeInfo, dotted
 from mint_migrate.analyse.text import SourceText
-from mint_migrate.model.facts import Scope, Statement
+from mint_migrate.model.facts import Reference, Scope, Statement
 from mint_migrate.model.source import Span
 
 COMPOUND = (
@@ -86,3 +86,35 @@ def handlers(nodes: Sequence[ast.AST], source: SourceText) -> tuple[tuple[Span, 
             )
             found += [(body, source.span(handler)) for handler in node.handlers]
     return tuple(found)
+
+
+def references(
+    nodes: Sequence[ast.AST], scopes: ModuleScopes, source: SourceText
+) -> Iterator[Reference]:
+    """Yield each place that names something of a source package, imports left out."""
+    for node in nodes:
+        if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+            continue
+        if isinstance(scopes.parent.get(node), ast.Attribute):
+            continue
+        qualified = scopes.qualified(node)
+        if qualified is not None and scopes.is_source(qualified):
+            yield Reference(
+                qualified=qualified,
+                span=source.span(node),
+                scope=scopes.scope_of[node].number,
+                bound=source.of(node).split(".", 1)[0],
+                is_annotation=_is_annotation(node, scopes),
+            )
+
+
+def _is_annotation(node: ast.expr, scopes: ModuleScopes) -> bool:
+    below: ast.AST = node
+    while isinstance(below, ast.expr):
+        above = scopes.parent[below]
+        if isinstance(above, ast.arg | ast.AnnAssign) and above.annotation is below:
+            return True
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+            return above.returns is below
+        below = above
+    return False

@@ -138,6 +138,20 @@ class BatchUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigEntry:
+    """One option of verl that the file holds itself."""
+
+    found: Found
+    key: str
+    """`actor_rollout_ref.model.path`."""
+    text: str | None
+    """Value as it would stand on a command line of Hydra, or None."""
+    literal: str | None
+    """Value as a literal of Python, or None; both are None where only the running script knows."""
+    statement: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedName:
     """One name bound by an import from a source package."""
 
@@ -262,6 +276,7 @@ class Facts:
     calls: tuple[Call, ...]
     uses: tuple[Use, ...]
     batches: tuple[BatchUse, ...]
+    entries: tuple[ConfigEntry, ...]
     overridden: tuple[OverriddenMethod, ...]
     statements: tuple[Statement, ...]
     scopes: tuple[Scope, ...]

@@ -130,9 +130,7 @@ def _finish(
         if override.found not in ledger.decisions:
             decide_override(ledger, override)
             partial = True
-    for batch in facts.batches:
-        decide_foreign(ledger, batch)
-        partial = True
+    partial |= decide_foreign(ledger)
     break_dependents(ledger)
     for training in trainings:
         check_inputs(ledger, training.call)
@@ -234,6 +232,7 @@ def all_found(facts: Facts) -> list[Found]:
     for batch in facts.batches:
         found.append(batch.found)
         found.extend(argument.found for argument in batch.arguments)
+    found.extend(item.found for item in facts.entries)
     found.extend(item.found for item in facts.overridden)
     unique = dict.fromkeys(found)
     return sorted(unique, key=lambda item: (item.span, item.kind, item.name))

@@ -198,6 +198,8 @@ def _decide_uses(ledger: LibraryLedger) -> None:
                 ledger.exact(found, None, KEPT)
     for batch in facts.batches:
         decide_batch(ledger, batch)
+    for entry in facts.entries:
+        ledger.exact(entry.found, None, KEPT, "the script's own dictionary stays")
     for override in facts.overridden:
         decide_override(ledger, override)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mint_migrate.model.facts import BatchUse, Call, ImportedName, OverriddenMethod, Use
+from mint_migrate.model.facts import Call, ImportedName, OverriddenMethod, Use
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.base import Ledger
 from mint_migrate.rules.trl.uses import plan_use
@@ -110,13 +110,19 @@ def decide_use(ledger: Ledger, use: Use) -> None:
     plan_use(ledger, use, None)
 
 
-def decide_foreign(ledger: Ledger, batch: BatchUse) -> None:
-    """A batch of verl beside a trainer of another framework is for a person."""
-    note = f"`{batch.found.name}` stands in a script of another framework; convert it apart"
-    for found in (batch.found, *(argument.found for argument in batch.arguments)):
-        if found not in ledger.decisions:
-            ledger.manual(found, "MM230", note)
-    ledger.mark(batch.statement, "MM230", note)
+def decide_foreign(ledger: Ledger) -> bool:
+    """Batches and options of verl beside a trainer of another framework are for a person."""
+    for batch in ledger.facts.batches:
+        note = f"`{batch.found.name}` stands in a script of another framework; convert it apart"
+        for found in (batch.found, *(argument.found for argument in batch.arguments)):
+            if found not in ledger.decisions:
+                ledger.manual(found, "MM230", note)
+        ledger.mark(batch.statement, "MM230", note)
+    for entry in ledger.facts.entries:
+        note = "an option of verl in a script of another framework; convert it apart"
+        ledger.manual(entry.found, "MM230", note)
+        ledger.mark(entry.statement, "MM230", note)
+    return bool(ledger.facts.batches or ledger.facts.entries)
 
 
 def decide_override(ledger: Ledger, item: OverriddenMethod) -> None:

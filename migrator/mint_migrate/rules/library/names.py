@@ -56,14 +56,4 @@ def annotation_name(ledger: LibraryLedger, reference: Reference) -> str | None:
     row = ledger.tables.row(reference.qualified)
     if row is None or row.to != WORKER_CLASS:
         return None
-    is_header = any(
-        item.span.line <= reference.span.line and item.is_compound
-        for item in ledger.facts.statements
-        if reference.bound in item.loads and _is_within(item.span.line, reference)
-    )
-    is_called = any(call.found.span.line == reference.span.line for call in ledger.facts.calls)
-    return WORKER_CLASS if is_header and not is_called else None
-
-
-def _is_within(line: int, reference: Reference) -> bool:
-    return reference.span.line - 12 <= line
+    return WORKER_CLASS if reference.is_annotation else None

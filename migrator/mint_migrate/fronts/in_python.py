@@ -1,0 +1,177 @@
+"""Python files of verl that start a training by options of their own: converted like a launcher.
+
+The file is read as the launch it stands for when everything that training depends on is in its
+options: no trainer of the file's own, no function that is handed over, no value that only the
+running script knows.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mint_migrate.analyse.facts import collect
+from mint_migrate.fronts.commands import Launch
+from mint_migrate.fronts.given import Given
+from mint_migrate.fronts.hydra import read_value
+from mint_migrate.fronts.launched import migrate_launch
+from mint_migrate.fronts.places import Places
+from mint_migrate.fronts.processes import Read
+from mint_migrate.fronts.shell import read_shell
+from mint_migrate.model.facts import ConfigEntry, Facts
+from mint_migrate.model.outcome import Migrated, Outcome
+from mint_migrate.model.plan import Decision, Fidelity, Kind
+from mint_migrate.model.source import Options, Source, contains
+from mint_migrate.pipeline import migrate_source
+from mint_migrate.tables.lookup import Tables
+
+ENTRY = "main_ppo"
+STARTS = frozenset({"verl.run_ppo", "verl.RayPPOTrainer"})
+PLACED = "MM368"
+_HANDED = frozenset(
+    {"reward_fn", "val_reward_fn", "train_dataset", "val_dataset", "collate_fn", "train_sampler"}
+)
+"""Arguments of the trainer that bring code of the user's into training."""
+
+
+def migrate_python(source: Source, options: Options, tables: Tables, read: Read) -> Outcome:
+    """Migrate one Python file."""
+    outcome = migrate_source(source, options, tables)
+    if not isinstance(outcome, Migrated) or outcome.framework != "verl":
+        return outcome
+    if outcome.text is not None:
+        return outcome
+    facts = collect(source.text, ast.parse(source.text))
+    if not facts.entries or not any(
+        tables.canonical(call.qualified) in STARTS for call in facts.calls
+    ):
+        return outcome
+    obstacle = next(_obstacles(facts), None)
+    if obstacle is not None:
+        notice = f"MM365: its options are not read as a launcher's: {obstacle}"
+        return replace(outcome, notices=(notice, *outcome.notices))
+    return _launched(source, outcome, facts, options, tables, read)
+
+
+def _obstacles(facts: Facts) -> Iterator[str]:
+    """Yield why the file is more than its options."""
+    if facts.overridden:
+        yield f"`{facts.overridden[0].class_name}` is a trainer of its own"
+    if facts.batches:
+        yield f"line {facts.batches[0].found.span.line} works on batches itself"
+    for call in facts.calls:
+        for argument in call.arguments:
+            if argument.keyword in _HANDED and argument.value.literal != "None":
+                yield f"`{argument.keyword}` on line {argument.found.span.line} is code of its own"
+    for entry in facts.entries:
+        if entry.text is None and entry.literal is None:
+            yield f"`{entry.key}` on line {entry.found.span.line} is known when the script runs"
+
+
+def _launched(
+    source: Source,
+    planned: Migrated,
+    facts: Facts,
+    options: Options,
+    tables: Tables,
+    read: Read,
+) -> Outcome:
+    result = migrate_launch(
+        _launch(source, facts), source, options, tables, read, read_shell(""), Places("")
+    ).outcome
+    if not isinstance(result, Migrated):
+        return result
+    if result.text is None:
+        reason = tuple(notice for notice in result.notices if notice not in planned.notices)
+        of_options = {item.found.span: item for item in result.decisions}
+        decisions = tuple(
+            replace(
+                item, code=of_options[item.found.span].code, note=of_options[item.found.span].note
+            )
+            if item.found.kind is Kind.CONFIG_KEY and item.found.span in of_options
+            else item
+            for item in planned.decisions
+        )
+        return replace(planned, decisions=decisions, notices=(*reason, *planned.notices))
+    own = tuple(
+        _taken_over(item, tables)
+        for item in planned.decisions
+        if item.found.kind is not Kind.CONFIG_KEY
+    )
+    left = _left(facts, planned)
+    notices = (f"not taken over: {left}",) if left else ()
+    return replace(
+        result,
+        decisions=(*result.decisions, *own),
+        partial=bool(left),
+        notices=(*notices, *result.notices),
+    )
+
+
+def _launch(source: Source, facts: Facts) -> Launch:
+    return Launch(
+        framework="verl",
+        method=ENTRY,
+        program=source.path,
+        is_copy=True,
+        script=None,
+        launcher=None,
+        launcher_flags=(),
+        submission=(),
+        flags=tuple(map(_given, facts.entries)),
+        strays=(),
+        cut_off=(),
+        start=0,
+        script_end=0,
+        end=0,
+        line=0,
+        nested=None,
+        inner_names=frozenset(),
+        is_reached=True,
+    )
+
+
+def _given(entry: ConfigEntry) -> Given:
+    if entry.text is not None:
+        data = read_value(entry.text)
+    else:
+        assert entry.literal is not None, "an obstacle otherwise"
+        data = ast.literal_eval(entry.literal)
+    is_number = isinstance(data, int | float) and not isinstance(data, bool)
+    return Given(
+        name=entry.key,
+        kind=Kind.CONFIG_KEY,
+        span=entry.found.span,
+        source_text=entry.found.source_text,
+        data=data,
+        number=(entry.text or entry.literal or "") if is_number else "",
+    )
+
+
+def _taken_over(item: Decision, tables: Tables) -> Decision:
+    """Decide a name of verl in a file whose training is written whole."""
+    row = tables.row(item.found.name)
+    if row is None or row.fidelity is not Fidelity.MANUAL:
+        note = "the script is written whole and needs it no more"
+        return replace(item, fidelity=Fidelity.EXACT, code=None, target="train", note=note)
+    if row.to == "nothing":
+        return replace(item, fidelity=Fidelity.DROPPED, code=row.code or PLACED, target="")
+    note = "its options decide what is written"
+    return replace(item, fidelity=Fidelity.EXACT, code=None, target=row.to, note=note)
+
+
+def _left(facts: Facts, planned: Migrated) -> str:
+    """Return the lines of simple statements that are neither verl's nor its options'."""
+    places = [item.found.span for item in planned.decisions]
+    options = {entry.statement for entry in facts.entries}
+    lines = []
+    for item in facts.statements:
+        text = facts.text.split("\n")[item.span.line - 1].strip()
+        is_plain = item.is_compound or text.startswith(("import ", "from ", "ray.", '"', "'"))
+        is_plain |= "compose(" in text or "OmegaConf." in text
+        is_known = item.span in options or any(contains(item.span, place) for place in places)
+        # `main()` starts what is looked at in its own right.
+        if not (is_plain or is_known or text.endswith("()")):
+            lines.append(f"line {item.span.line} `{text[:60]}`")
+    return ", ".join(lines)
