@@ -187,7 +187,7 @@ def _called_elsewhere(source: Source) -> Skipped | None:
     """Return what is said of a file that scores or plays an agent for a launcher."""
     if not scores_responses(source.content):
         return None
-    from mint_migrate.rules.library.scoring import called_by
+    from mint_migrate.detect.scoring import called_by
 
     found = called_by(source.text)
     return None if found is None else Skipped(path=source.path, code=found[0], reason=found[1])

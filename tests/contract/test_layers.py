@@ -27,7 +27,7 @@ MIGRATOR: dict[str, set[str]] = {
     "rules.base": {"model", "tables", "analyse.text"},
     "rules": {"model", "tables", "rules.base"},
     "plan": {"model", "tables", "rules", "rules.base"},
-    "render": {"model", "resources"},
+    "render": {"model", "resources", "analyse.walk"},
     "rewrite": {"model", "analyse", "analyse.text"},
     "check": {"model", "tables", "analyse.walk"},
     "pipeline": {"model", "tables", *STAGES},
@@ -43,7 +43,14 @@ MIGRATOR: dict[str, set[str]] = {
     "fronts.methods": set(),
     "fronts.options": {"fronts.methods", "tables"},
     "fronts": {
-        *("detect", "fronts.given", "fronts.magics", "fronts.methods", "fronts.notebook"),
+        *(
+            "analyse",
+            "detect",
+            "fronts.given",
+            "fronts.magics",
+            "fronts.methods",
+            "fronts.notebook",
+        ),
         "fronts.options",
         *("fronts.places", "fronts.shell", "fronts.values", "fronts.words", "local", "model"),
         *("pipeline", "tables", "todo"),
@@ -62,7 +69,7 @@ MIGRATOR: dict[str, set[str]] = {
     "project": set(),
     "journal": {"", "errors", "files", "project"},
     "todo": {"model"},
-    "dispatch": {"files", "fronts", "local", "model", "pipeline", "project", "tables"},
+    "dispatch": {"detect", "files", "fronts", "local", "model", "pipeline", "project", "tables"},
     "batch": {
         *("dispatch", "errors", "files", "gather", "journal", "model", "outputs", "pipeline"),
         *("pool", "render", "report", "rewrite", "todo"),
