@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mint_migrate.analyse.facts import collect
-from mint_migrate.fronts.commands import Launch
+from mint_migrate.fronts.commands import Launch, find_launches
 from mint_migrate.fronts.given import Given
 from mint_migrate.fronts.hydra import read_value
 from mint_migrate.fronts.launched import migrate_launch
@@ -26,7 +26,7 @@ from mint_migrate.model.source import Options, Source, contains
 from mint_migrate.pipeline import migrate_source
 from mint_migrate.tables.lookup import Tables
 
-ENTRY = "main_ppo"
+COMMAND = "python -m verl.trainer.main_ppo\n"
 STARTS = frozenset({"verl.run_ppo", "verl.RayPPOTrainer"})
 PLACED = "MM368"
 _HANDED = frozenset(
@@ -78,7 +78,7 @@ def _launched(
     read: Read,
 ) -> Outcome:
     result = migrate_launch(
-        _launch(source, facts), source, options, tables, read, read_shell(""), Places("")
+        _launch(facts), source, options, tables, read, read_shell(COMMAND), Places(COMMAND)
     ).outcome
     if not isinstance(result, Migrated):
         return result
@@ -109,27 +109,10 @@ def _launched(
     )
 
 
-def _launch(source: Source, facts: Facts) -> Launch:
-    return Launch(
-        framework="verl",
-        method=ENTRY,
-        program=source.path,
-        is_copy=True,
-        script=None,
-        launcher=None,
-        launcher_flags=(),
-        submission=(),
-        flags=tuple(map(_given, facts.entries)),
-        strays=(),
-        cut_off=(),
-        start=0,
-        script_end=0,
-        end=0,
-        line=0,
-        nested=None,
-        inner_names=frozenset(),
-        is_reached=True,
-    )
+def _launch(facts: Facts) -> Launch:
+    """Return the command that the file stands for."""
+    (launch,) = find_launches(read_shell(COMMAND), Places(COMMAND))
+    return replace(launch, flags=tuple(map(_given, facts.entries)))
 
 
 def _given(entry: ConfigEntry) -> Given:

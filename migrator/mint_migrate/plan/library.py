@@ -295,7 +295,11 @@ def _mark_open(ledger: LibraryLedger, qualified: str, span: Span) -> None:
 
 def _is_used(ledger: LibraryLedger, bound: str, scope: int) -> bool:
     """Say whether what stays of the script reads an imported name that the result does not bind."""
-    names = {item.qualified for item in ledger.facts.references if item.bound == bound}
+    names = {
+        item.qualified
+        for item in ledger.facts.references
+        if item.bound == bound and annotation_name(ledger, item) is None
+    }
     left = [name for name in names if place_of(ledger, name) is not Place.OWN]
     return bool(left) and is_still_used(ledger, bound, scope)
 
