@@ -61,6 +61,11 @@ def _migrate_script(source: Source, options: Options, base: Path | None) -> Outc
     """Migrate a script with what it needs of its project; alone where that brings no more."""
     from mint_migrate.fronts.in_python import migrate_python
 
+    copied = _copied_package(Path(source.path))
+    if copied is not None:
+        reason = f"it belongs to a copy of {copied} in the project, which stays as it is"
+        return Skipped(path=source.path, code="MM360", reason=reason)
+
     if options.launched_version is None and any(name in source.content for name in LIBRARIES):
         launched = project.launched_version(Path(source.path), source.text)
         options = replace(options, launched_version=launched)
@@ -72,6 +77,14 @@ def _migrate_script(source: Source, options: Options, base: Path | None) -> Outc
     if not isinstance(outcome, Migrated) or outcome.framework != "trl":
         return outcome
     return _with_modules(source, options, base, outcome)
+
+
+def _copied_package(path: Path) -> str | None:
+    """Return the framework whose own source, copied into the project, a file is part of."""
+    for folder in path.resolve().parents:
+        if folder.name.encode() in LIBRARIES and (folder / "__init__.py").is_file():
+            return folder.name
+    return None
 
 
 def _with_modules(source: Source, options: Options, base: Path | None, alone: Migrated) -> Outcome:
