@@ -82,6 +82,9 @@ def _options_named(symbol: str, tables: Tables) -> list[str]:
     """
     if tables.is_option(symbol):
         return [symbol]
+    row = tables.row(symbol)
+    if row is not None and row.id == tables.canonical(symbol):
+        return []
     is_written = "." in symbol or symbol.startswith(("-", "+", "~"))
     return tables.options_named(symbol) if is_written else []
 
