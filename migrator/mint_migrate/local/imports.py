@@ -79,6 +79,15 @@ def imported_definitions(
     return tuple(sorted(found, key=lambda each: (each.span, each.bound)))
 
 
+def imports_locally(tree: ast.Module, path: str, project: Project) -> bool:
+    """Say whether a script imports a file of its project."""
+    return any(
+        _is_local(node, path, project)
+        for node in walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+
+
 def _is_local(node: ast.Import | ast.ImportFrom, path: str, project: Project) -> bool:
     if isinstance(node, ast.ImportFrom):
         modules = ["." * node.level + (node.module or "")]

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mint_migrate.local.edits import Edit, Edits
-from mint_migrate.local.imports import project_of
+from mint_migrate.local.imports import imports_locally, project_of
 from mint_migrate.local.names import Names
 from mint_migrate.local.needs import Alias, Needs, Refusal
-from mint_migrate.local.units import Unit, parse_unit
+from mint_migrate.local.units import Unit, parsed
 from mint_migrate.model.source import Source
 
 _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -96,12 +96,13 @@ def join_modules(
         everything: not only what uses a source framework comes, but all that it imports of the
             project: values that decide what becomes of an option, classes of options.
     """
-    if b"import" not in source.content:
+    tree = parsed(source) if b"import" in source.content else None
+    if tree is None:
         return None
-    script = parse_unit(source)
-    if script is None:
+    project = project_of(source.path, base)
+    if not imports_locally(tree, source.path, project):
         return None
-    needs = Needs(script, project_of(source.path, base).root)
+    needs = Needs(Unit(source.path, source.text, tree), project.root)
     try:
         return _Join(needs).joined() if needs.find(everything=everything) else None
     except Refusal as refusal:

@@ -23,6 +23,14 @@ class Names:
         self._meaning: dict[str, object] = {}
         """What is called so at the top of the result."""
         self._words = {word for unit in needs.units.values() for word in unit.words}
+        self._builtins: set[str] = set()
+        """Names that are read and that nothing in their file binds."""
+        self._readers: dict[object, list[tuple[Unit, Reference]]] = {}
+        """Who reads what a name is to mean."""
+        for unit, each in self._all_references():
+            self._readers.setdefault(self._means(unit, each), []).append((unit, each))
+            if each.scope is None:
+                self._builtins.add(each.node.id)
         self._choose()
 
     def of(self, unit: Unit, each: Reference) -> str | None:
@@ -104,25 +112,20 @@ class Names:
             if is_known and self._meaning[candidate] != meaning:
                 continue
             if candidate == wish or candidate not in self._words:
-                if self._is_hidden(candidate, wish, meaning):
+                if self._is_hidden(candidate, meaning):
                     continue
                 self._meaning[candidate] = meaning
                 return candidate
         raise Refusal(unit, unit.tree.body[0], f"no name is free for `{wish}`")
 
-    def _is_hidden(self, candidate: str, wish: str, meaning: object) -> bool:
+    def _is_hidden(self, candidate: str, meaning: object) -> bool:
         """Say whether something that reads the name would read another thing, or the reverse."""
-        for unit, each in self._all_references():
-            is_read = self._means(unit, each) == meaning
+        # A builtin of this name elsewhere would become what is called so now.
+        if candidate in self._builtins:
+            return True
+        for unit, each in self._readers.get(meaning, ()):
             found = unit.scopes.lookup(candidate, unit.scopes.scope_of[each.node])
-            if (
-                is_read
-                and found is not None
-                and not self._leads_to(unit, candidate, found, meaning)
-            ):
-                return True
-            # A builtin of this name elsewhere would become what is called so now.
-            if each.node.id == candidate and each.scope is None:
+            if found is not None and not self._leads_to(unit, candidate, found, meaning):
                 return True
         return False
 

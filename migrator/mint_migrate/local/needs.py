@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from mint_migrate.local.effects import has_effect
 from mint_migrate.local.units import Import, Imported, Reference, Unit, imports_in, read_unit
 
+MOST_COMING = 16
+"""Files that come with a script; a result of more is nobody's script any more."""
+MOST_READ = 64
+"""Files that are looked at for one script."""
 Key = tuple[str, str]
 """(file, name at its top level)"""
 _BUILTINS = frozenset({*dir(builtins), "__name__", "__doc__"})
@@ -86,6 +90,8 @@ class Needs:
     def unit(self, path: str) -> Unit | None:
         """Return a file of the project; None where it does not parse."""
         if path not in self.units:
+            if len(self.units) > MOST_READ:
+                return None
             unit = read_unit(path)
             if unit is None:
                 return None
@@ -325,7 +331,10 @@ class _Walk:
         """Return a module that comes, with what importing it does taken."""
         unit = self.needs.unit(path)
         if unit is None:
-            raise Refusal(importer, node, f"{os.path.basename(path)} is not valid Python")
+            what = "cannot be read as Python, or is one of too many files"
+            raise Refusal(importer, node, f"{os.path.basename(path)} {what}")
+        if len(self.needs.joined) >= MOST_COMING and path not in self.needs.joined:
+            raise Refusal(importer, node, f"more than {MOST_COMING} files would come")
         if path not in self.needs.taken:
             self._check_packages(path)
             self.needs.taken[path] = set()

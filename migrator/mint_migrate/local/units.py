@@ -173,13 +173,16 @@ def read_unit(path: str) -> Unit | None:
 @lru_cache(maxsize=128)
 def _read(path: str, _modified: int, _size: int) -> Unit | None:
     source = files.read(path)
-    return parse_unit(source) if isinstance(source, Source) else None
+    if not isinstance(source, Source):
+        return None
+    tree = parsed(source)
+    return None if tree is None else Unit(path, source.text, tree)
 
 
-def parse_unit(source: Source) -> Unit | None:
-    """Return the unit of a file that has been read; None where it does not parse."""
+def parsed(source: Source) -> ast.Module | None:
+    """Return the syntax tree of a file; None where it does not parse."""
     try:
-        return Unit(source.path, source.text, ast.parse(source.text))
+        return ast.parse(source.text)
     except (SyntaxError, ValueError, RecursionError):
         return None
 

@@ -220,3 +220,16 @@ def test_a_package_that_runs_something_is_refused(tmp_path):
     refused = join(tmp_path)
     assert isinstance(refused, Refused)
     assert (Path(refused.path).name, refused.line) == ("__init__.py", 1)
+
+
+def test_a_result_of_very_many_files_is_refused(tmp_path):
+    chain = {
+        f"part{number}.py": f"from part{number + 1} import step{number + 1}\n\n\n"
+        f"def step{number}():\n    return step{number + 1}()\n"
+        for number in range(20)
+    }
+    last = "from trl import SFTConfig\n\n\ndef step20():\n    return SFTConfig(output_dir='a')\n"
+    put(tmp_path, {**chain, "part20.py": last, "train.py": "from part0 import step0\n\nstep0()\n"})
+    refused = join(tmp_path)
+    assert isinstance(refused, Refused)
+    assert refused.reason == "more than 16 files would come"
