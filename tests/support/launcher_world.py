@@ -211,6 +211,11 @@ def _sum(rng: random.Random) -> tuple[str, str]:
     return text.format(first, second), str(first + second)
 
 
+def _question(rng: random.Random) -> tuple[str, Row]:
+    question, truth = _sum(rng)
+    return question, {"target": [truth]}
+
+
 def _countdown(rng: random.Random) -> tuple[str, Row]:
     numbers = [rng.randint(1, 30) for _ in range(3)]
     truth = {"target": sum(numbers), "numbers": numbers}
@@ -238,6 +243,7 @@ def _summary(rng: random.Random) -> tuple[str, str]:
 
 _TASKS: dict[str, Callable[[random.Random], tuple[str, Any]]] = {
     "countdown": _countdown,
+    "searchR1_nq": _question,
     "logic": _logic,
     "riddles": _riddle,
     "puzzles": _riddle,

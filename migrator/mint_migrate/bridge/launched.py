@@ -25,6 +25,7 @@ SIZES: Final[Mapping[str, object]] = {
     "responses_per_prompt": 2,
     "responses_per_val_prompt": 1,
     "n_samples_per_prompt": 2,
+    "n_samples": 2,
     "max_prompt_length": 512,
     "prompt_max_len": 512,
     "max_response_length": 12,
@@ -38,7 +39,7 @@ SIZES: Final[Mapping[str, object]] = {
     "total_training_steps": 3,
     "num_episodes": 1,
     "max_epochs": 1,
-    "max_samples": 12,
+    "max_samples": 16,
 }
 """Fields of configurations, with values by which a step of a tiny model takes moments.
 

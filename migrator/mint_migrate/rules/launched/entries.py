@@ -73,7 +73,7 @@ class Entry:
 def entry_named(framework: str, entry: str) -> Entry:
     """Return an entry point of a framework."""
     rows = _ROWS.get(framework, f"{framework}.{entry}")
-    if (framework, entry) == ("verl", "main_generation"):
+    if framework == "verl" and entry in {"main_generation", "main_eval"}:
         rows = "verl.generation_config"
     if framework == "verl" and entry in {"fsdp_sft_trainer", "sft_trainer"}:
         rows = "verl.sft_config"
