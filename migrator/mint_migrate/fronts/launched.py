@@ -29,7 +29,7 @@ from mint_migrate.render.script import render_functions
 from mint_migrate.rewrite.module import rewrite_module
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.entries import Entry, entry_named
-from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.rules.launched.settings import NOT_FOLLOWED, Settings
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
 
@@ -230,7 +230,7 @@ def _blocked(settings: Settings, problem: Blocked) -> tuple[Decision, ...]:
     """Nothing is written, so every option is for a person, with the reason."""
     return tuple(
         replace(item, fidelity=Fidelity.MANUAL, code=problem.code, target="", note=problem.note)
-        if item.fidelity is not Fidelity.MANUAL
+        if item.fidelity is not Fidelity.MANUAL or item.code == NOT_FOLLOWED
         else item
         for item in settings.finish()
     )

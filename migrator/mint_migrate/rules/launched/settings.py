@@ -23,6 +23,10 @@ from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
 
 
+NOT_FOLLOWED: Final = "MM293"
+"""Reason code of an option that a rule should have looked at."""
+
+
 class Unknown:
     """A value that only the shell knows."""
 
@@ -292,7 +296,7 @@ class Settings:
             self.exact(key, row.to or "nothing to do", "has no effect with this value")
             return
         if row.fidelity is Fidelity.EXACT and row.transform != "drop":
-            self.manual(key, "MM293", f"nothing in the script follows this option. {row.note}")
+            self.manual(key, NOT_FOLLOWED, f"nothing in the script follows this option. {row.note}")
             return
         self.decide(key, row.fidelity, row.code, row.to, row.note)
 
