@@ -39,6 +39,10 @@ class RewardScript:
     says when the result runs) | agent (an environment)"""
     one_by_one: bool
     """It is asked about one response at a time."""
+    takes_labels: bool = True
+    """It is told the labels of the rows."""
+    zero_counts: bool = True
+    """A score of 0 is a score; else the reward takes its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,6 @@ from mint_migrate.rules.launched.interpolation import has_reference, references,
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
 
-
 NOT_FOLLOWED: Final = "MM293"
 """Reason code of an option that a rule should have looked at."""
 

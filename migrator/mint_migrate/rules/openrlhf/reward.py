@@ -39,8 +39,12 @@ def plan_reward(settings: Settings, *, is_agent: bool) -> RewardScript:
     for key in MODEL:
         settings.exact(key, "nothing", "scores come from --remote_rm_url")
     settings.use("remote_rm_url", kind="str")
-    one_by_one = bool(fact(settings, "responses_are_scored_alone"))
-    return RewardScript(kind=_kind(settings), one_by_one=one_by_one)
+    return RewardScript(
+        kind=_kind(settings),
+        one_by_one=bool(fact(settings, "responses_are_scored_alone")),
+        takes_labels="labels" in str(fact(settings, "reward_function_arguments")),
+        zero_counts=bool(fact(settings, "score_of_zero_counts")),
+    )
 
 
 def _kind(settings: Settings) -> str:

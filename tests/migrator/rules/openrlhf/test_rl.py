@@ -189,3 +189,20 @@ def test_the_key_of_a_tracker_is_not_copied():
     assert "0123456789abcdef" not in outcome.text
     (decision,) = [item for item in outcome.decisions if item.found.name.endswith("use_wandb")]
     assert decision.fidelity is Fidelity.DROPPED
+
+
+CALLS = [
+    ("0.5.9", "reward_func(\n        [sample.text for sample in samples],\n", '"label"] for'),
+    ("0.8.5", '[sample.row["label"] for sample in samples],', "judge"),
+    ("0.9.1", "scores[number] or rewards[number]", "end_responses"),
+    ("0.11.2", '[sample.row["prompt_text"]], [sample.row["label"]])', " or rewards[number]"),
+]
+
+
+@pytest.mark.parametrize(("release", "there", "absent"), CALLS, ids=[row[0] for row in CALLS])
+def test_a_reward_function_is_called_as_its_release_does(release, there, absent):
+    text = migrated(BASE, release).text
+
+    assert text is not None
+    assert there in text
+    assert absent not in text
