@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mint_migrate.rules.launched.settings import Settings
 
@@ -31,6 +31,7 @@ RL_MODEL = ModelKeys(
 def plan_model(settings: Settings, keys: ModelKeys) -> None:
     """Decide the model, the rank of its adapter, and what the adapter trains."""
     settings.use(keys.path, "model", kind="str", comment="a name that the server knows")
+    keys = _that_count(settings, keys)
     rank = settings.value(keys.rank)
     if rank.is_known and not rank.data:
         settings.add_field("lora_rank", str(FULL_FINETUNING_RANK), "int")
@@ -56,3 +57,16 @@ def plan_model(settings: Settings, keys: ModelKeys) -> None:
         )
     if settings.value(keys.targets).data == "all-linear":
         settings.exact(keys.targets, "create_lora_training_client(...)")
+
+
+def _that_count(settings: Settings, keys: ModelKeys) -> ModelKeys:
+    """Return the names of an adapter's options: those of Megatron where only they make one."""
+    prefix = keys.rank.removesuffix("lora_rank")
+    if settings.value(keys.rank).data or not settings.is_given(f"{prefix}lora.rank"):
+        return keys
+    return replace(
+        keys,
+        rank=f"{prefix}lora.rank",
+        alpha=f"{prefix}lora.alpha",
+        targets=f"{prefix}lora.target_modules",
+    )

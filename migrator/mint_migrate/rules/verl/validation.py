@@ -17,7 +17,8 @@ def plan_validation(settings: Settings) -> ValidationScript | None:
     settings.exact("trainer.val_only", "train")
     repeats = frequency is UNKNOWN or (isinstance(frequency, int) and frequency > 0)
     if not repeats and not before and not only:
-        for key in ("trainer.test_freq", f"{VAL}.n", f"{VAL}.do_sample", f"{VAL}.temperature"):
+        keys = ("n", "do_sample", "temperature", "top_p", "top_k")
+        for key in ("trainer.test_freq", *(f"{VAL}.{each}" for each in keys)):
             settings.exact(key, "nothing", "nothing is validated")
         return None
     if repeats:

@@ -58,6 +58,13 @@ def test_a_rollout_is_passed_over_as_often_as_the_release_does(release, fidelity
 
 
 def test_an_option_that_no_rule_carries_is_not_called_exact():
-    result = launched({**GRPO, "actor_rollout_ref.model.lora.rank": 16})
-    decision = by_option(result)["actor_rollout_ref.model.lora.rank"]
+    key = "+data.apply_chat_template_kwargs.reasoning_effort"
+    decision = by_option(launched({**GRPO, key: "medium"}))[key]
     assert (decision.fidelity, decision.code) == (Fidelity.MANUAL, "MM293")
+
+
+@pytest.mark.parametrize("key", ["lora_rank", "lora.rank"])
+def test_an_adapter_has_the_rank_that_its_engine_reads(key):
+    result = launched({**GRPO, f"actor_rollout_ref.model.{key}": 16})
+    assert by_option(result)[f"actor_rollout_ref.model.{key}"].fidelity is Fidelity.EXACT
+    assert field_of(script_of(result), "lora_rank") == 16
