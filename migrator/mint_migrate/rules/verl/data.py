@@ -23,10 +23,7 @@ def plan_rows(settings: Settings) -> RowsScript:
     settings.use("data.val_files", kind="str | list")
     settings.use("data.prompt_key")
     settings.use("data.max_prompt_length", comment="tokens")
-    chat = settings.value("data.apply_chat_template_kwargs")
-    if chat.data:
-        settings.use("data.apply_chat_template_kwargs", kind="dict")
-    settings.exact("data.apply_chat_template_kwargs", "apply_chat_template(...)")
+    has_chat_options = plan_chat_options(settings)
     shuffles = bool(settings.known("data.shuffle"))
     settings.exact("data.shuffle", "prompt_order")
     order = settings.tables.fact("verl_data_order", settings.version)
@@ -43,13 +40,31 @@ def plan_rows(settings: Settings) -> RowsScript:
     return RowsScript(
         filters=filters,
         cut=str(cut or "error"),
-        chat_options=("**config.apply_chat_template_kwargs",) if chat.data else (),
+        chat_options=("**config.apply_chat_template_kwargs",) if has_chat_options else (),
         samples=has_limit,
         draws_sample=shuffles,
         shuffles=shuffles,
         wastes_permutation=order.value == "torch",
         sample_seed=literal(seed.data) if seed.is_known else seed.text,
     )
+
+
+def plan_chat_options(settings: Settings) -> bool:
+    """Decide what the chat template is given, as a mapping or item by item; say if anything is."""
+    key = "data.apply_chat_template_kwargs"
+    items = {name: name.removeprefix(f"{key}.") for name in settings.given if name.startswith(key)}
+    single = {name: option for name, option in items.items() if name != key}
+    whole = settings.value(key)
+    settings.exact(key, "apply_chat_template(...)")
+    if single:
+        texts = [f"**{whole.text}"] if whole.data else []
+        texts += [f'"{option}": {settings.value(name).text}' for name, option in single.items()]
+        settings.add_field("apply_chat_template_kwargs", f"{{{', '.join(texts)}}}", "dict")
+        for name in single:
+            settings.exact(name, "config.apply_chat_template_kwargs")
+    elif whole.data:
+        settings.use(key, kind="dict")
+    return bool(single or whole.data)
 
 
 def _check_loaders(settings: Settings) -> None:

@@ -58,8 +58,8 @@ def test_a_rollout_is_passed_over_as_often_as_the_release_does(release, fidelity
 
 
 def test_an_option_that_no_rule_carries_is_not_called_exact():
-    key = "+data.apply_chat_template_kwargs.reasoning_effort"
-    decision = by_option(launched({**GRPO, key: "medium"}))[key]
+    key = "+custom_reward_function.reward_kwargs.scale"
+    decision = by_option(launched({**GRPO, key: 2}, "0.5.0"))[key]
     assert (decision.fidelity, decision.code) == (Fidelity.MANUAL, "MM293")
 
 
@@ -68,3 +68,18 @@ def test_an_adapter_has_the_rank_that_its_engine_reads(key):
     result = launched({**GRPO, f"actor_rollout_ref.model.{key}": 16})
     assert by_option(result)[f"actor_rollout_ref.model.{key}"].fidelity is Fidelity.EXACT
     assert field_of(script_of(result), "lora_rank") == 16
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"+data.apply_chat_template_kwargs.enable_thinking": False},
+        {"data.apply_chat_template_kwargs": "{enable_thinking: false}"},
+    ],
+)
+def test_the_chat_template_is_given_what_the_launch_gives_it(options):
+    result = launched({**GRPO, **options})
+    text = script_of(result)
+    assert '{"enable_thinking": False}' in text
+    assert "**config.apply_chat_template_kwargs" in text
+    assert {by_option(result)[key].fidelity for key in options} == {Fidelity.EXACT}
