@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from mint_migrate.fronts.brackets import end_of_bracket, end_of_heredoc, unquoted_mark
+from mint_migrate.fronts.brackets import end_of_bracket
+from mint_migrate.fronts.simple import SimpleParser
 from mint_migrate.fronts.syntax import (
     Apart,
     Arithmetic,
-    Assignment,
     Block,
     Branches,
     Case,
@@ -24,14 +24,10 @@ from mint_migrate.fronts.syntax import (
     Loop,
     Negated,
     Node,
-    Redirection,
     Script,
 )
-from mint_migrate.fronts.words import Part, PartKind, Place, Word, WordReader
+from mint_migrate.fronts.words import Word
 
-DECLARES = frozenset({"export", "declare", "local", "readonly", "typeset"})
-_REDIRECTION = re.compile(r"(?:\d*|\{\w+\})(?:&>>?|>>|>&|<&|>\||<>|<<<|<<-?|>|<)")
-_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_]\w*)(?P<key>\[[^\]\n]*\])?(?P<add>\+?)=")
 _FUNCTION = re.compile(
     r"(?:function[ \t]+(?P<word>[\w.:-]+)[ \t]*(?:\([ \t]*\))?"
     r"|(?P<name>[\w.:-]+)[ \t]*\([ \t]*\))"
@@ -41,8 +37,6 @@ _KEYWORD = re.compile(
     r"(?=[\s;&|<>()]|$)"
 )
 _CLOSES = frozenset({"then", "elif", "else", "fi", "do", "done", "esac", "}"})
-_BLANKS = re.compile(r"(?:[ \t\r]|\\\r?\n)+")
-_COMMENT = re.compile(r"#[^\n]*")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _DEEPEST = 60
 """Levels of nesting behind which text is taken as one flat list of commands."""
@@ -64,23 +58,8 @@ def parse(text: str, offsets: Sequence[int] | None = None) -> Script:
     return parser.script
 
 
-class _Parser:
+class _Parser(SimpleParser):
     """Reads one text from its start to its end."""
-
-    def __init__(self, text: str, offsets: Sequence[int] | None) -> None:
-        self.text = text
-        self.reader = WordReader(text, offsets)
-        self.script = Script()
-        self._documents: list[Redirection] = []
-        self._depth = 0
-
-    @property
-    def position(self) -> int:
-        return self.reader.position
-
-    @position.setter
-    def position(self, value: int) -> None:
-        self.reader.position = value
 
     def read_all(self) -> None:
         """Read the text from its start to its end."""
@@ -107,19 +86,6 @@ class _Parser:
                 self.position += 1
         self._depth -= 1
         return Block(items=tuple(items))
-
-    def _looking_at(self, text: str) -> bool:
-        return self.text.startswith(text, self.position)
-
-    def _blank(self) -> None:
-        """Skip blanks, lines that go on, and a comment."""
-        match = _BLANKS.match(self.text, self.position)
-        if match is not None:
-            self.position = match.end()
-        comment = _COMMENT.match(self.text, self.position)
-        before = self.text[self.position - 1 : self.position]
-        if comment is not None and (not before or before in " \t\r\n;&|()"):
-            self.position = comment.end()
 
     def _skip_separators(self) -> bool:
         """Skip newlines and single semicolons; return whether something follows."""
@@ -148,34 +114,6 @@ class _Parser:
         if is_there:
             self.position += len(word)
         return is_there
-
-    def _newline(self) -> None:
-        self.position += 1
-        documents, self._documents = self._documents, []
-        for document in documents:
-            self._document(document)
-
-    def _document(self, document: Redirection) -> None:
-        tabs = document.operator.endswith("-")
-        mark = document.target.source
-        start = self.position
-        end, behind = end_of_heredoc(self.text, start, unquoted_mark(mark), tabs=tabs)
-        self.position = behind
-        kept = [
-            index
-            for index in range(start, end)
-            if not (tabs and self.text[index] == "\t" and _is_leading(self.text, index))
-        ]
-        offsets = [self.reader.at(index) for index in (*kept, end)]
-        body = "".join(self.text[index] for index in kept)
-        if unquoted_mark(mark) != mark:
-            place = Place(offsets[0], offsets[0], offsets[-1])
-            part = Part(kind=PartKind.TEXT, text=body, is_quoted=True, places=(place,))
-            document.body = Word(
-                start=offsets[0], end=offsets[-1], source=body, parts=(part,), is_quoted=True
-            )
-        else:
-            document.body = WordReader(body, offsets).body(is_quoted=True)
 
     def _chain(self) -> Node:
         first = self._pipeline()
@@ -373,122 +311,3 @@ class _Parser:
     def _regular_expression(self) -> Word:
         match = re.compile(r"(?:\\.|\[[^\]\n]*\]|[^\s\\\[])+").match(self.text, self.position)
         return self._raw(match.end() if match else self.position + 1)
-
-    def _raw(self, end: int, kind: PartKind = PartKind.TEXT) -> Word:
-        start = self.position
-        source = self.text[start:end]
-        place = Place(self._at(start), self._at(start), self._at(end))
-        self.position = end
-        part = Part(kind=kind, text=source, places=(place,))
-        return Word(start=place.start, end=place.end, source=source, parts=(part,))
-
-    def _at(self, position: int) -> int:
-        return self.reader.at(position)
-
-    def _kept(self, command: Command) -> Command:
-        self.script.commands.append(command)
-        return command
-
-    def _simple(self) -> Command:
-        start = self.position
-        end = start
-        words: list[Word] = []
-        own: list[Assignment] = []
-        redirections: list[Redirection] = []
-        while self.position < len(self.text):
-            self._blank()
-            found = self._redirections()
-            redirections += found
-            before = self.position
-            if before >= len(self.text) or self.text[before] in "\n;&|":
-                break
-            if self.text[before] in "()<>":
-                if not self._looking_at("<(") and not self._looking_at(">("):
-                    break
-                words.append(self._raw(end_of_bracket(self.text, before + 1, ")"), PartKind.OPAQUE))
-            elif not found:
-                self._take(words, own)
-            end = max(end, self.position)
-        return self._kept(
-            Command(
-                words=tuple(words),
-                assignments=tuple(own),
-                redirections=tuple(redirections),
-                start=self._at(start),
-                end=self._at(end),
-            )
-        )
-
-    def _redirections(self) -> list[Redirection]:
-        """Read the redirections that stand here."""
-        found: list[Redirection] = []
-        while True:
-            self._blank()
-            match = _REDIRECTION.match(self.text, self.position)
-            is_process = self._looking_at("<(") or self._looking_at(">(")
-            if match is None or is_process:
-                return found
-            self.position = match.end()
-            self._blank()
-            target = self.reader.word()
-            operator = match[0].lstrip("0123456789")
-            item = Redirection(operator=operator, target=target)
-            found.append(item)
-            if operator in {"<<", "<<-"} and target.source:
-                self._documents.append(item)
-
-    def _take(self, words: list[Word], own: list[Assignment]) -> None:
-        position = self.position
-        head = _ASSIGNMENT.match(self.text, position)
-        is_declared = bool(words) and words[0].text in DECLARES
-        if head is not None and (not words or is_declared):
-            own.append(self._assignment(head))
-            return
-        word = self.reader.word()
-        if self.position == position:
-            self.position += 1
-            return
-        words.append(word)
-
-    def _assignment(self, head: re.Match[str]) -> Assignment:
-        is_array = self.text.startswith("(", head.end())
-        if is_array:
-            self.position = head.end()
-            values = tuple(self._elements())
-        else:
-            values = (self._value(head),)
-        return Assignment(
-            name=head["name"],
-            values=values,
-            is_array=is_array,
-            appends=bool(head["add"]),
-            is_element=bool(head["key"]),
-        )
-
-    def _value(self, head: re.Match[str]) -> Word:
-        """Read the value, with a `~` at its start."""
-        self.position = head.end()
-        return self.reader.word()
-
-    def _elements(self) -> Iterator[Word]:
-        self.position += 1
-        while self.position < len(self.text):
-            self._blank()
-            char = self.text[self.position : self.position + 1]
-            if char == ")":
-                self.position += 1
-                return
-            if char == "\n":
-                self.position += 1
-                continue
-            before = self.position
-            word = self.reader.word()
-            if self.position == before:
-                self.position += 1
-            else:
-                yield word
-
-
-def _is_leading(text: str, index: int) -> bool:
-    """Say whether only tabs stand before a tab in its line."""
-    return not text[text.rfind("\n", 0, index) + 1 : index].strip("\t")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from mint_migrate.fronts.grammar import DECLARES
+from mint_migrate.fronts.simple import DECLARES
 from mint_migrate.fronts.syntax import (
     Apart,
     Arithmetic,

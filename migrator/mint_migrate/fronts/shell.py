@@ -10,10 +10,11 @@ import re
 from dataclasses import dataclass, field
 
 from mint_migrate.fronts.bindings import Scope
-from mint_migrate.fronts.grammar import DECLARES, parse
+from mint_migrate.fronts.grammar import parse
 from mint_migrate.fronts.nested import Nested
 from mint_migrate.fronts.resolve import Resolver
 from mint_migrate.fronts.setters import ARGUMENTS, inside, names_set_in
+from mint_migrate.fronts.simple import DECLARES
 from mint_migrate.fronts.syntax import Branches, Case, Command, Function, Loop, Node, Script
 from mint_migrate.fronts.walk import Walker
 from mint_migrate.fronts.words import Word

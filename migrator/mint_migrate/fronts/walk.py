@@ -15,9 +15,9 @@ from mint_migrate.fronts.bindings import Scope, joined, varying
 from mint_migrate.fronts.conditions import decided
 from mint_migrate.fronts.effects import Effects
 from mint_migrate.fronts.expansions import pattern_of
-from mint_migrate.fronts.grammar import DECLARES
 from mint_migrate.fronts.resolve import Resolver
 from mint_migrate.fronts.setters import ARGUMENTS, local_names, names_in_arithmetic, names_set_in
+from mint_migrate.fronts.simple import DECLARES
 from mint_migrate.fronts.syntax import (
     Apart,
     Arithmetic,
