@@ -59,7 +59,7 @@ def migrate_file(source: Source, options: Options, base: Path | None) -> Outcome
 
 def _migrate_script(source: Source, options: Options, base: Path | None) -> Outcome:
     """Migrate a script with what it needs of its project; alone where that brings no more."""
-    from mint_migrate.fronts.in_python import migrate_python
+    from mint_migrate.pipeline import migrate_source
 
     copied = _copied_package(Path(source.path))
     if copied is not None:
@@ -69,7 +69,11 @@ def _migrate_script(source: Source, options: Options, base: Path | None) -> Outc
     if options.launched_version is None and any(name in source.content for name in LIBRARIES):
         launched = project.launched_version(Path(source.path), source.text)
         options = replace(options, launched_version=launched)
-    outcome = migrate_python(source, options, tables(), _reader(Path(source.path)))
+    outcome = migrate_source(source, options, tables())
+    if isinstance(outcome, Migrated) and outcome.framework == "verl" and outcome.text is None:
+        from mint_migrate.fronts.in_python import as_launcher
+
+        return as_launcher(source, outcome, options, tables(), _reader(Path(source.path)))
     if isinstance(outcome, Skipped) and outcome.code == NO_FRAMEWORK:
         from mint_migrate.local.through import through_other_files
 

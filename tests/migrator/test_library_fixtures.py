@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mint_migrate.fronts.in_python import migrate_python
+from mint_migrate.dispatch import migrate_file
 from mint_migrate.model.outcome import Migrated, Outcome, Skipped
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Options, Source
 from support.cases import FIXTURES, libraries
-from support.scripts import converted, outcome, tables
+from support.scripts import converted, outcome
 from support.walker import counts, found
 
 CASES = {case["id"]: case for case in libraries()}
@@ -27,8 +27,8 @@ WRITTEN = [name for name, case in CASES.items() if case["ends"] in {"converted",
 def migrate(name: str) -> Outcome:
     path = FIXTURES / CASES[name]["path"]
     content = path.read_bytes()
-    source = Source(path=path.name, content=content, text=content.decode(), newline="\n")
-    return migrate_python(source, Options(), tables(), lambda name: None)
+    source = Source(path=str(path), content=content, text=content.decode(), newline="\n")
+    return migrate_file(source, Options(), None)
 
 
 def migrated(name: str) -> Migrated:

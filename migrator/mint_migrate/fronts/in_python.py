@@ -23,7 +23,6 @@ from mint_migrate.model.facts import ConfigEntry, Facts
 from mint_migrate.model.outcome import Migrated, Outcome
 from mint_migrate.model.plan import Decision, Fidelity, Kind
 from mint_migrate.model.source import Options, Source, contains
-from mint_migrate.pipeline import migrate_source
 from mint_migrate.tables.lookup import Tables
 
 COMMAND = "python -m verl.trainer.main_ppo\n"
@@ -35,13 +34,18 @@ _HANDED = frozenset(
 """Arguments of the trainer that bring code of the user's into training."""
 
 
-def migrate_python(source: Source, options: Options, tables: Tables, read: Read) -> Outcome:
-    """Migrate one Python file."""
-    outcome = migrate_source(source, options, tables)
-    if not isinstance(outcome, Migrated) or outcome.framework != "verl":
-        return outcome
-    if outcome.text is not None:
-        return outcome
+def as_launcher(
+    source: Source, outcome: Migrated, options: Options, tables: Tables, read: Read
+) -> Outcome:
+    """Return the outcome of a file that starts a training by options of its own.
+
+    Args:
+        source: the file.
+        outcome: what became of it on its own, which is the result where it is more than that.
+        options: of the migration.
+        tables: what is known of verl.
+        read: finds the files that options name.
+    """
     facts = collect(source.text, ast.parse(source.text))
     if not facts.entries or not any(
         tables.canonical(call.qualified) in STARTS for call in facts.calls
