@@ -47,6 +47,14 @@ def plan_rl(settings: Settings, read: Read) -> OpenRLHFScript:
     adapts = plan_target(settings, in_reward)
     schedule, ref = plan_optimizer(settings)
     saving = plan_saving(settings)
+    if saving.resumes and chooses is not None:
+        settings.differ(
+            "load_checkpoint",
+            "MM234",
+            "a training that goes on draws its prompts from the beginning; the original goes on "
+            "with those that are left",
+            "collect_rollouts",
+        )
     validation = plan_validation(settings)
     tracker, run_options = plan_tracker(settings)
     packs = switch(settings, "packing_samples", "nothing to do")
