@@ -51,6 +51,8 @@ class OpenRlhfSftScript(OpenRlhfRowsScript):
     """
     output: bool
     """The response has a column of its own."""
+    skips_first: bool = False
+    """The first token of a response is not trained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ def plan_sft(settings: Settings, read: Read) -> OpenRlhfSftScript:
         run_options=run_options,
         rows=rows,
         output=output,
+        skips_first=rows == "pairs" and not fact(settings, "sft_first_token_is_trained"),
     )
 
 
@@ -63,5 +64,14 @@ def _plan_rows(settings: Settings) -> tuple[str, bool]:
     if switch(settings, "pretrain_mode", "tokenize"):
         return "texts", output
     if switch(settings, "multiturn", "tokenize"):
+        is_packed = settings.value("packing_samples").data is True
+        if fact(settings, "multiturn_needs_packing") and not is_packed:
+            settings.differ(
+                "multiturn",
+                "MM423",
+                "every turn of the assistant is trained on; this release tells turns apart only "
+                "where samples are packed",
+                "tokenize",
+            )
         return "conversations", output
     return "pairs", output

@@ -11,6 +11,7 @@ from mint_migrate.model.outcome import Migrated
 from mint_migrate.model.plan import Decision, Fidelity
 from mint_migrate.model.source import Options, Source
 from support.scripts import tables
+from support.verl_math import loaded
 
 RL = (
     "--pretrain Qwen/Qwen3-0.6B --prompt_data prompts.jsonl --remote_rm_url reward.py "
@@ -84,6 +85,31 @@ def test_the_size_of_a_micro_batch_counts_where_the_loss_is_averaged_over_it(
 def test_the_schedule_of_sft_counts_windows_since_they_go_on_across_passes(release, windows):
     text = text_of("train_sft", release, f"{DOTTED} --data.output_key answer")
     assert ("* config.max_epochs // config.train_batch_size" in text) is windows
+
+
+@pytest.mark.parametrize(("release", "skips"), [("0.5.9", 0), ("0.6.4", 1), ("0.7.0", 0)])
+def test_the_first_token_of_a_response_is_trained_on_as_in_the_release(release, skips):
+    space = loaded(text_of("train_sft", release, SFT))
+
+    class Words:
+        eos_token, eos_token_id = "<end>", 9
+
+        def __call__(self, text: str, **options: object) -> dict[str, list[int]]:
+            return {"input_ids": list(range(len(text.split())))}
+
+    row = {"input": "two plus two", "answer": "is four <end>"}
+    config = space["Config"](input_template="{} ")
+    tokens, weights = space["tokenize"](row, Words(), config)
+    assert len(tokens) == 6
+    assert weights == [0.0] * (3 + skips) + [1.0] * (3 - skips)
+
+
+def test_turns_that_a_release_does_not_tell_apart_are_said_to_be():
+    flags = f"{SFT} --multiturn --apply_chat_template"
+    found = decision("train_sft", "0.6.4", flags, "multiturn")
+    assert (found.fidelity, found.code) == (Fidelity.APPROXIMATE, "MM423")
+    found = decision("train_sft", "0.6.4", f"{flags} --packing_samples", "multiturn")
+    assert found.fidelity is Fidelity.EXACT
 
 
 def test_the_schedule_of_dpo_counts_whole_passes():
