@@ -47,6 +47,8 @@ class Launch:
     flags: tuple[Given, ...]
     strays: tuple[Word, ...]
     """Words that belong to no flag: what they stand for is known when the command runs."""
+    assumed: tuple[Word, ...]
+    """Variables that name what is started, taken at their defaults."""
     cut_off: tuple[Word, ...]
     """Options on the next lines that a comment between keeps from the command."""
     start: int
@@ -132,6 +134,19 @@ def _launch(shell: ShellScript, index: int, around: _Around) -> Launch | None:
     if command.words[0].text in _SHOWS:
         return None
     words = shell.filled_in(unquoted(command), command)
+    found = _trained(shell, index, words, around)
+    if found is None and any(map(_has_default, words)):
+        by_default = tuple(each for word in words for each in _by_default(word))
+        found = _trained(shell, index, by_default, around)
+        assumed = tuple(filter(_has_default, words))
+        if found is not None:
+            found = replace(found, assumed=assumed) if found.framework != "trl" else None
+    return found
+
+
+def _trained(
+    shell: ShellScript, index: int, words: tuple[Word, ...], around: _Around
+) -> Launch | None:
     for start in _starts(words):
         reader = CommandReader(words[start:])
         reader.read()
@@ -139,6 +154,21 @@ def _launch(shell: ShellScript, index: int, around: _Around) -> Launch | None:
         if is_known or (reader.found and _is_prefix(words, start)):
             return _found(shell, index, words, start, reader, around)
     return None
+
+
+def _has_default(word: Word) -> bool:
+    """Say whether a word stands for a program or module unless the environment names another."""
+    default = word.parts[0].default if len(word.parts) == 1 else None
+    return default is not None and re.match(r"-m |.*\.py\b|python|torchrun", default) is not None
+
+
+def _by_default(word: Word) -> Iterator[Word]:
+    if not _has_default(word):
+        yield word
+        return
+    for text in (word.parts[0].default or "").split():
+        part = replace(word.parts[0], kind=PartKind.TEXT, text=text, default=None, operator="")
+        yield replace(word, parts=(part,))
 
 
 def _starts(words: tuple[Word, ...]) -> list[int]:
@@ -178,6 +208,7 @@ def _found(
         submission=tuple(item for item in submission if item.name),
         flags=tuple(flags),
         strays=tuple(strays),
+        assumed=(),
         cut_off=_cut_off(shell, index),
         start=words[submitted if submitted >= 0 else start].site_start,
         script_end=reader.script_end,

@@ -23,6 +23,8 @@ _VERL = {
     "recipe.dapo.src.main_dapo": "main_dapo",
     "dapo.main_dapo": "main_dapo",
 }
+_ELSEWHERE = re.compile(r"(?:^|\.)(?:recipe\.(?!dapo\.|entropy\.|r1\.)|verl\.experimental\.)\w+\.")
+"""Recipes of verl that train by rules of their own."""
 _OPENRLHF = (
     "train_ppo_ray",
     "train_ppo",
@@ -88,6 +90,8 @@ def entry_of(text: str, arguments: Iterable[str], *, is_module: bool) -> Recogni
     is_openrlhf = module.startswith("openrlhf.") or ".openrlhf." in module
     if is_openrlhf and stem in _OPENRLHF:
         return Recognized(framework="openrlhf", entry=stem)
+    if _ELSEWHERE.search(module):
+        return Recognized(framework="verl", entry=".".join(module.split(".")[-2:]))
     return _copy_of(stem, list(arguments), is_openrlhf=is_openrlhf)
 
 

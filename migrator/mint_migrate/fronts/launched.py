@@ -131,6 +131,9 @@ def _about(work: _Work) -> Iterator[str]:
     line = work.places.span(launch.start, launch.end).line
     if launch.is_copy:
         yield _of_copy(launch)
+    for word in launch.assumed:
+        default = word.parts[0].default
+        yield f"line {line}: `{word.source}` is taken as `{default}`, which is its default"
     if not launch.is_reached:
         yield f"line {line}: the script does not get to this command, as its text shows"
     if launch.cut_off:
