@@ -43,7 +43,7 @@ def build_parts(loaded: Loaded, upstream: Path) -> dict[str, dict[str, Any]]:
         }
         parts[package] = {
             "format": INDEX_FORMAT,
-            "rows": _rows([row for row in loaded.rows if _is_of(row.id, package)]),
+            **_rows([row for row in loaded.rows if _is_of(row.id, package)]),
             **_surface(found),
             "defaults": recorded_defaults(found),
             "variants": recorded_variants(found),
@@ -58,11 +58,16 @@ def _is_of(name: str, package: str) -> bool:
     return name.partition(".")[0] == package
 
 
-def _rows(rows: list[Row]) -> dict[str, list[list[Any]]]:
+def _rows(rows: list[Row]) -> dict[str, Any]:
+    """Return `rows` by id, and the `links` that the number before a source's `#` counts."""
+    links: dict[str, int] = {}
     found: dict[str, list[list[Any]]] = {}
     for row in rows:
-        found.setdefault(row.id, []).append(list(astuple(row))[1:])
-    return found
+        link, mark, place = row.source.partition("#")
+        number = links.setdefault(link, len(links))
+        values = list(astuple(row))[1:-1]
+        found.setdefault(row.id, []).append([*values, f"{number}{mark}{place}"])
+    return {"links": list(links), "rows": found}
 
 
 def _rules(loaded: Loaded, package: str | None) -> dict[str, list[Any]]:
@@ -86,7 +91,7 @@ def build_index(loaded: Loaded, upstream: Path) -> dict[str, Any]:
     return {
         "format": INDEX_FORMAT,
         "parts": list(PARTS),
-        "rows": rows,
+        **rows,
         "roots": loaded.roots,
         "aliases": loaded.aliases,
         "rules": _rules(loaded, None),

@@ -44,6 +44,7 @@ class Tables(Knowledge):
         self._read_part = read_part
         self._unread: set[str] = set(index.get("parts", ()))
         self._rows: dict[str, list[list[Any]]] = dict(index["rows"])
+        self._links: dict[str, list[str]] = {"": index.get("links", [])}
         self._aliases: dict[str, str] = index["aliases"]
         self._roots: frozenset[str] = frozenset(index["roots"])
         # A plan asks for the same releases and the same classes hundreds of times.
@@ -58,6 +59,7 @@ class Tables(Knowledge):
             self._unread.discard(package)
             part = self._read_part(package)
             self._rows |= part["rows"]
+            self._links[package] = part.get("links", [])
             self._rules |= part.get("rules", {})
             self._options.add(package, part)
 
@@ -194,7 +196,7 @@ class Tables(Knowledge):
         found = self._found(name)
         if found is None:
             return []
-        rows = [_build_row(found, entry) for entry in self._rows[found]]
+        rows = [self._build_row(found, entry) for entry in self._rows[found]]
         return [self._options.fitted(row, name) for row in rows]
 
     def rows_for(self, prefix: str) -> Iterator[Row]:
@@ -203,14 +205,14 @@ class Tables(Knowledge):
         for name, entries in self._rows.items():
             if name == prefix or name.startswith(f"{prefix}."):
                 for entry in entries:
-                    yield self._options.fitted(_build_row(name, entry), name)
+                    yield self._options.fitted(self._build_row(name, entry), name)
 
     def __iter__(self) -> Iterator[Row]:
         """Yield every row, as the tables state it."""
         self._open_all()
         for name, entries in self._rows.items():
             for entry in entries:
-                yield _build_row(name, entry)
+                yield self._build_row(name, entry)
 
     def __contains__(self, name: str) -> bool:
         """Say whether *name* has a row in any release."""
@@ -349,30 +351,33 @@ class Tables(Knowledge):
             head = head.rpartition(".")[0]
 
     def _pick(self, found: str, name: str, version: str | None) -> Row | None:
-        rows = [_build_row(found, entry) for entry in self._rows[found]]
+        rows = [self._build_row(found, entry) for entry in self._rows[found]]
         rows = [self._options.fitted(row, name) for row in rows]
         if version is None:
             return max(rows, key=lambda row: version_key(row.since) if row.since else (0,))
         holding = (row for row in rows if row.exists_in(version))
         return next((row for row in holding if not self._options.lacks(row, name, version)), None)
 
-
-def _build_row(name: str, values: list[Any]) -> Row:
-    since, until, defaults, to, fidelity, code, transform, neutral, unit, note, pitfall, source = (
-        values
-    )
-    return Row(
-        id=name,
-        since=since,
-        until=until,
-        defaults=tuple((release, literal) for release, literal in defaults),
-        to=to,
-        fidelity=Fidelity(fidelity),
-        code=code,
-        transform=transform,
-        neutral=tuple(neutral),
-        unit=unit,
-        note=note,
-        pitfall=pitfall,
-        source=source,
-    )
+    def _build_row(self, name: str, values: list[Any]) -> Row:
+        since, until, defaults, to, fidelity, code, transform, *rest = values
+        neutral, unit, note, pitfall, source = rest
+        number, mark, place = source.partition("#")
+        if number.isdigit():
+            package = name.partition(".")[0]
+            links = self._links.get(package, self._links[""])
+            source = f"{links[int(number)]}{mark}{place}"
+        return Row(
+            id=name,
+            since=since,
+            until=until,
+            defaults=tuple((release, literal) for release, literal in defaults),
+            to=to,
+            fidelity=Fidelity(fidelity),
+            code=code,
+            transform=transform,
+            neutral=tuple(neutral),
+            unit=unit,
+            note=note,
+            pitfall=pitfall,
+            source=source,
+        )

@@ -81,6 +81,18 @@ def test_the_size_of_a_micro_batch_counts_where_the_loss_is_averaged_over_it(
     assert ("config.micro_train_batch_size" in rl(release, given)) is is_weighed
 
 
+def test_a_mean_over_the_micro_batches_of_all_processes_is_not_called_exact():
+    flags = (
+        "--actor.model_name_or_path Qwen/Qwen3-0.6B --data.prompt_dataset prompts.jsonl "
+        "--reward.remote_url reward.py --rollout.n_samples_per_prompt 4 "
+        "--algo.advantage.estimator rloo --train.micro_batch_size 2"
+    )
+    found = decision("train_ppo_ray", "0.10.3", flags, "train.micro_batch_size")
+    assert (found.fidelity, found.code) == (Fidelity.APPROXIMATE, "MM417")
+    found = decision("train_ppo_ray", "0.10.4", flags, "train.micro_batch_size")
+    assert found.fidelity is Fidelity.EXACT
+
+
 @pytest.mark.parametrize(("release", "windows"), [("0.11.1", False), ("0.11.2", True)])
 def test_the_schedule_of_sft_counts_windows_since_they_go_on_across_passes(release, windows):
     text = text_of("train_sft", release, f"{DOTTED} --data.output_key answer")
