@@ -32,6 +32,15 @@ def sample(module: Any, size: int = 6, start: int = 0) -> Any:
     )
 
 
+def listed(module: Any) -> Any:
+    """Return a batch whose array holds lists of equal length."""
+    lists = np.empty(2, dtype=object)
+    lists[0], lists[1] = [1, 2], [3, 4]
+    return module.DataProto.from_dict(
+        tensors={"ids": torch.arange(2)}, non_tensors={"prompt": lists}
+    )
+
+
 def popped(module: Any) -> Any:
     batch = sample(module)
     taken = batch.pop(batch_keys=["ids", "mask"], non_tensor_batch_keys=["text"])
@@ -116,6 +125,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "pad a small batch": lambda m: padded(m, 2, 8),
     "pad what fits": lambda m: padded(m, 4, 4),
     "collate": lambda m: m.collate_fn([sample(m)[0], sample(m)[4]]),
+    "collate lists": lambda m: m.collate_fn([listed(m)[0], listed(m)[1]]),
     "union_numpy_dict": lambda m: m.union_numpy_dict(
         {"a": np.array([1.0, np.nan])}, {"a": np.array([1.0, np.nan]), "b": np.array([2])}
     ),
@@ -154,13 +164,13 @@ def told(value: Any) -> Any:
         tensors = {} if value.batch is None else dict(value.batch.items())
         return {
             "tensors": {name: told(tensor) for name, tensor in sorted(tensors.items())},
-            "arrays": {name: list(array) for name, array in value.non_tensor_batch.items()},
+            "arrays": {name: told(array) for name, array in value.non_tensor_batch.items()},
             "facts": value.meta_info,
         }
     if isinstance(value, torch.Tensor):
         return (str(value.dtype), tuple(value.shape), np.round(value.double().numpy(), 6).tolist())
     if isinstance(value, np.ndarray):
-        return [str(one) for one in value]
+        return [value.shape, *(str(one) for one in value)]
     if isinstance(value, dict):
         return {name: told(item) for name, item in value.items()}
     return [told(item) for item in value] if isinstance(value, list | tuple) else value

@@ -121,6 +121,15 @@ def test_a_batch_in_another_order_gives_the_datums_in_that_order(
     ]
 
 
+def test_rows_of_a_data_set_become_columns_with_one_object_for_each_row() -> None:
+    """As the data sets of verl do, whose module needs packages for images."""
+    rows = [{"ids": torch.tensor([row, 7]), "raw_prompt_ids": [row, row]} for row in range(3)]
+    columns = library().collate_fn(rows)
+    assert columns["ids"].tolist() == [[0, 7], [1, 7], [2, 7]]
+    assert columns["raw_prompt_ids"].shape == (3,)
+    assert columns["raw_prompt_ids"].tolist() == [[0, 0], [1, 1], [2, 2]]
+
+
 class _Client:
     """Gives each token its place in the sequence as log-probability."""
 
