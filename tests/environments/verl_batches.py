@@ -71,6 +71,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "len": lambda m: len(sample(m)),
     "batch_size": lambda m: list(sample(m).batch.batch_size),
     "row": lambda m: sample(m)[2].batch["ids"],
+    "row of numbers": lambda m: listed(m)[1].batch["ids"],
     "row text": lambda m: sample(m)[2].non_tensor_batch["text"],
     "rows": lambda m: sample(m)[1:4],
     "last rows": lambda m: sample(m)[-2:],
