@@ -79,6 +79,9 @@ def _make_clients(ledger: LibraryLedger, call: Call, row: Row) -> None:
 def decide_batch(ledger: LibraryLedger, use: BatchUse) -> None:
     """Decide what is done with a batch or a worker."""
     name = ".".join([use.owner, *use.attributes])
+    if use.owner == WORKER and not any(makes_worker(ledger, call) for call in ledger.facts.calls):
+        sentence = f"`{use.root}` is a `PolicyClients` here: build one with what the launcher said"
+        ledger.differ(use.found, "MM361", sentence)
     row = _row_of(ledger, use, name)
     if row is None:
         ledger.manual(use.found, UNKNOWN, _not_known(name))
