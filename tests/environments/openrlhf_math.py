@@ -254,7 +254,19 @@ def make_loss(case: dict[str, Any]) -> Any:
     return PolicyLoss(**options)
 
 
-KINDS = {"advantages": advantages, "loss": loss}
+def controller(case: dict[str, Any], batch: Batch) -> dict[str, np.ndarray]:
+    """Return the mean divergence of a rollout, and the weight that follows from it."""
+    from openrlhf.models.utils import compute_approx_kl, masked_mean
+    from openrlhf.trainer.ppo_utils.kl_controller import AdaptiveKLController
+
+    kl = compute_approx_kl(batch["old"], batch["reference"], kl_estimator=case["kl"])
+    mean = masked_mean(kl, batch["mask"], dim=-1).mean().item()
+    moving = AdaptiveKLController(case["weight"], case["target"], case["horizon"])
+    moving.update(mean, len(kl))
+    return {"mean": np.array(mean), "weight": np.array(moving.value)}
+
+
+KINDS = {"advantages": advantages, "loss": loss, "controller": controller}
 
 
 def main() -> None:

@@ -22,8 +22,10 @@ from support.openrlhf_math import (
     our_advantages,
     our_loss,
     run_openrlhf,
+    samples_of,
     script,
 )
+from support.verl_math import loaded
 
 pytestmark = [pytest.mark.environments, pytest.mark.timeout(1800)]
 
@@ -38,6 +40,7 @@ BATCHES = {
 }
 ESTIMATORS = ("reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo")
 WEIGHT, GAMMA, BUFFER, FACTOR = 0.3, 0.9, 8, 0.5
+TARGET, HORIZON = 0.4, 100
 AGENT = {"agent_func_path": "agent.py", "remote_rm_url": None}
 """Tokens of an environment stand between those of the policy."""
 
@@ -112,8 +115,17 @@ def loss_cases(release: str) -> list[dict[str, Any]]:
     return [loss_case(batch, **each) for batch in batches for each in options]
 
 
+def controller_case(kl: str, batch: str) -> dict[str, Any]:
+    numbers = {"weight": WEIGHT, "target": TARGET, "horizon": HORIZON}
+    return {"kind": "controller", "batch": batch, "kl": kl, **numbers}
+
+
+CONTROLLERS = [(kl, batch) for kl in ("k1", "k2", "k3") for batch in ("ragged", "turns")]
+
+
 def cases_of(release: str) -> list[dict[str, Any]]:
-    return [*advantage_cases(release), *loss_cases(release)]
+    moving = [controller_case(*case) for case in CONTROLLERS] if release == NEWEST else []
+    return [*advantage_cases(release), *loss_cases(release), *moving]
 
 
 def label(case: dict[str, Any]) -> str:
@@ -204,3 +216,20 @@ def test_loss_and_gradient_equal_those_of_the_release(theirs, release, case):
     terms = float(np.abs(expected["gradient"]).sum())
     assert abs(loss - float(expected["loss"])) <= TOLERANCE * max(terms, abs(loss))
     assert not differs(gradient, expected["gradient"])
+
+
+@pytest.mark.parametrize(("kl", "batch"), CONTROLLERS, ids=[f"{a}-{b}" for a, b in CONTROLLERS])
+def test_the_weight_of_a_divergence_follows_its_target(theirs, kl, batch):
+    agent = AGENT if batch == "turns" else {}
+    flags = {"init_kl_coef": WEIGHT, "kl_estimator": kl, **agent}
+    targets = {"algo.kl.target": TARGET, "algo.kl.horizon": HORIZON}
+    space = loaded(script({**flags, **targets}, NEWEST))
+    samples = samples_of(space, BATCHES[batch])
+
+    mean = space["penalize_divergence"](samples, WEIGHT)
+    weight = space["adapt_weight"](WEIGHT, mean, len(samples), space["config"])
+
+    expected = theirs(NEWEST, controller_case(kl, batch))
+    assert mean == pytest.approx(float(expected["mean"]), rel=TOLERANCE)
+    assert weight == pytest.approx(float(expected["weight"]), rel=TOLERANCE)
+    assert weight != WEIGHT
