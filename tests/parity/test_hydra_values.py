@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mint_migrate.fronts.hydra import read_value
+from mint_migrate.launches.hydra import read_value
 from support.environments import environment
 
 pytestmark = pytest.mark.environments

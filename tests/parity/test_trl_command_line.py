@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mint_migrate.fronts.commands import find_launches
 from mint_migrate.fronts.draft import Request, write_draft
-from mint_migrate.fronts.given import read_yaml
-from mint_migrate.fronts.methods import METHODS
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.shell import read_shell
+from mint_migrate.launches.commands import find_launches
+from mint_migrate.launches.given import read_yaml
+from mint_migrate.launches.methods import METHODS
+from mint_migrate.launches.places import Places
+from mint_migrate.launches.script import read_shell
 from support.scripts import tables
 
 pytestmark = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from mint_migrate.fronts.shell import read_shell
+from mint_migrate.launches.script import read_shell
 
 SHOW = "show() { (( $# )) && printf '%s\\0' \"$@\"; printf '\\n\\1'; }\n"
 """Prints its arguments, each ended by a zero character."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mint_migrate.fronts.given import Given, literal
-from mint_migrate.fronts.methods import METHODS
-from mint_migrate.fronts.options import (
+from mint_migrate.launches.given import Given, literal
+from mint_migrate.launches.methods import METHODS
+from mint_migrate.launches.options import (
     ADAPTER,
     ADAPTER_DEFAULTS,
     Part,
@@ -19,7 +19,7 @@ from mint_migrate.fronts.options import (
     option_row,
     part_of,
 )
-from mint_migrate.fronts.values import (
+from mint_migrate.launches.values import (
     Environment,
     is_true,
     list_value,

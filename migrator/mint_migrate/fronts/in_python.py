@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mint_migrate.analyse.facts import collect
-from mint_migrate.fronts.commands import Launch, find_launches
-from mint_migrate.fronts.given import Given
-from mint_migrate.fronts.hydra import read_value
 from mint_migrate.fronts.launched import migrate_launch
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.processes import Read
-from mint_migrate.fronts.shell import read_shell
+from mint_migrate.launches.commands import Launch, find_launches
+from mint_migrate.launches.given import Given
+from mint_migrate.launches.hydra import read_value
+from mint_migrate.launches.places import Places
+from mint_migrate.launches.processes import Read
+from mint_migrate.launches.script import read_shell
 from mint_migrate.model.facts import ConfigEntry, Facts
 from mint_migrate.model.outcome import Migrated, Outcome
 from mint_migrate.model.plan import Decision, Fidelity, Kind

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from mint_migrate.check import check_text
-from mint_migrate.fronts.commands import Launch, is_arguments
-from mint_migrate.fronts.composed import Composed, compose
-from mint_migrate.fronts.given import Given
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.processes import Launcher, Read
-from mint_migrate.fronts.runtime_env import is_readable
-from mint_migrate.fronts.shell import ShellScript
-from mint_migrate.fronts.values import Environment
+from mint_migrate.launches.commands import Launch, is_arguments
+from mint_migrate.launches.composed import Composed, compose
+from mint_migrate.launches.given import Given
+from mint_migrate.launches.places import Places
+from mint_migrate.launches.processes import Launcher, Read
+from mint_migrate.launches.runtime_env import is_readable
+from mint_migrate.launches.script import ShellScript
+from mint_migrate.launches.values import Environment
 from mint_migrate.model.launched_script import LaunchedScript
 from mint_migrate.model.outcome import Failed, Migrated, Outcome
 from mint_migrate.model.plan import Decision, Fidelity, Found, Kind

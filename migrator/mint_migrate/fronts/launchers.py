@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mint_migrate.detect import mentions_source_package
-from mint_migrate.fronts.commands import Launch, find_launches, hidden_commands
-from mint_migrate.fronts.given import ConfigError, read_yaml
 from mint_migrate.fronts.launched import LaunchResult, migrate_launch
-from mint_migrate.fronts.methods import METHODS
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.processes import Launcher, Read
-from mint_migrate.fronts.shell import ShellScript, read_shell
 from mint_migrate.fronts.trl_command import CommandResult, TrlCommand, migrate_command
-from mint_migrate.fronts.words import Word
+from mint_migrate.launches.commands import Launch, find_launches, hidden_commands
+from mint_migrate.launches.given import ConfigError, read_yaml
+from mint_migrate.launches.methods import METHODS
+from mint_migrate.launches.places import Places
+from mint_migrate.launches.processes import Launcher, Read
+from mint_migrate.launches.script import ShellScript, read_shell
 from mint_migrate.model.outcome import Companion, Failed, Migrated, Outcome, Skipped
 from mint_migrate.model.plan import Decision, Fidelity, Found, Kind
 from mint_migrate.model.source import Options, Source, Span
+from mint_migrate.shell.words import Word
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
 

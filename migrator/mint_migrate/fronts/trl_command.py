@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mint_migrate.fronts.draft import Draft, Request, write_draft
-from mint_migrate.fronts.given import ConfigError, Given, literal, read_yaml
-from mint_migrate.fronts.options import (
+from mint_migrate.launches.given import ConfigError, Given, literal, read_yaml
+from mint_migrate.launches.options import (
     ADAPTER,
     Part,
     config_of,
@@ -20,13 +20,13 @@ from mint_migrate.fronts.options import (
     option_row,
     part_of,
 )
-from mint_migrate.fronts.processes import Launcher, Read, found_of, place_words
-from mint_migrate.fronts.values import Environment, is_true
-from mint_migrate.fronts.words import Word
+from mint_migrate.launches.processes import Launcher, Read, found_of, place_words
+from mint_migrate.launches.values import Environment, is_true
 from mint_migrate.model.outcome import Migrated, Outcome
 from mint_migrate.model.plan import Decision, Fidelity, Found, Kind
 from mint_migrate.model.source import Options, Source, Span
 from mint_migrate.pipeline import Origin, migrate_source
+from mint_migrate.shell.words import Word
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
 

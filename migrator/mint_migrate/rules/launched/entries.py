@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.launched_script import LaunchedScript
 from mint_migrate.rules.launched.settings import Owner, Settings
 from mint_migrate.tables.lookup import Tables

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from mint_migrate.fronts.hydra import read_value
+from mint_migrate.launches.hydra import read_value
 
 _REFERENCE = re.compile(r"\$\{(?:(?P<resolver>[\w.]+):)?(?P<inner>[^${}]*)\}")
 

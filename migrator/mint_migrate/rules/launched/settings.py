@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from mint_migrate.fronts.given import Given, literal
-from mint_migrate.fronts.processes import found_of
-from mint_migrate.fronts.values import Environment, python_value
-from mint_migrate.fronts.words import Part, PartKind
+from mint_migrate.launches.given import Given, literal
+from mint_migrate.launches.processes import found_of
+from mint_migrate.launches.values import Environment, python_value
 from mint_migrate.model.launched_script import Field
 from mint_migrate.model.plan import Decision, Fidelity
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.interpolation import has_reference, references, resolve
+from mint_migrate.shell.words import Part, PartKind
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
 

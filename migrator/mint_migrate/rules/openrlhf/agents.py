@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.options import at_least

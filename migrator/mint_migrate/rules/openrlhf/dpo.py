@@ -6,7 +6,7 @@ Source: OpenRLHF `cli/train_dpo.py`, `datasets/reward_dataset.py`, `trainer/dpo_
 
 from __future__ import annotations
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.openrlhf_rows_script import OpenRlhfDpoScript
 from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving

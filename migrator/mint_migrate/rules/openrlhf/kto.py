@@ -6,7 +6,7 @@ Source: OpenRLHF `cli/train_kto.py`, `datasets/unpaired_preference_dataset.py`,
 
 from __future__ import annotations
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.openrlhf_rows_script import OpenRlhfKtoScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.names import NAMES

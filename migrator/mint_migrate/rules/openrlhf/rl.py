@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.openrlhf_script import FilterScript, OpenRLHFScript
 from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.advantages import (

@@ -5,7 +5,7 @@ Source: OpenRLHF `cli/train_sft.py`, `datasets/sft_dataset.py` (0.6.4, 0.9.1, 0.
 
 from __future__ import annotations
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.openrlhf_rows_script import OpenRlhfSftScript
 from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving

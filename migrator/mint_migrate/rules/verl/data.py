@@ -6,7 +6,7 @@ Source: verl `utils/dataset/rl_dataset.py`, `trainer/ppo/utils.py` (0.9.1) and `
 
 from __future__ import annotations
 
-from mint_migrate.fronts.given import literal
+from mint_migrate.launches.given import literal
 from mint_migrate.model.verl_script import RowsScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings

@@ -5,7 +5,7 @@ Source: verl `trainer/main_generation.py` (0.2 to 0.6).
 
 from __future__ import annotations
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.script import Schedule
 from mint_migrate.model.verl_generation_script import VerlGenerationScript
 from mint_migrate.rules.launched.names import NAMES

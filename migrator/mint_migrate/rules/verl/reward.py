@@ -10,7 +10,7 @@ import ast
 import re
 from dataclasses import replace
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.verl_script import RewardScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.verl_script import UpdatesScript, VerlScript
 from mint_migrate.rules.launched.names import NAMES
 from mint_migrate.rules.launched.serving import suggest_serving

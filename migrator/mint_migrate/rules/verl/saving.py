@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mint_migrate.fronts.given import literal
+from mint_migrate.launches.given import literal
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
 

@@ -6,7 +6,7 @@ Source: verl `trainer/fsdp_sft_trainer.py` and `utils/dataset/sft_dataset.py` (0
 
 from __future__ import annotations
 
-from mint_migrate.fronts.processes import Read
+from mint_migrate.launches.processes import Read
 from mint_migrate.model.script import Schedule
 from mint_migrate.model.verl_sft_script import VerlSftScript
 from mint_migrate.rules.base import Blocked

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from mint_migrate.fronts.arithmetic import evaluate
-from mint_migrate.fronts.expansions import Reader, pattern_of
-from mint_migrate.fronts.words import PartKind, Word
+from mint_migrate.shell.arithmetic import evaluate
+from mint_migrate.shell.expansions import Reader, pattern_of
+from mint_migrate.shell.words import PartKind, Word
 
 _NUMBERS: dict[str, Callable[[int, int], bool]] = {
     "-eq": lambda left, right: left == right,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from mint_migrate.batch import migrate_path
-from mint_migrate.fronts.commands import Launch, find_launches, hidden_commands
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.shell import read_shell
+from mint_migrate.launches.commands import Launch, find_launches, hidden_commands
+from mint_migrate.launches.places import Places
+from mint_migrate.launches.script import read_shell
 from mint_migrate.model.outcome import Migrated
 from mint_migrate.model.source import Options
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from mint_migrate.fronts.arithmetic import evaluate
-from mint_migrate.fronts.bindings import Binding, Scope
-from mint_migrate.fronts.words import Part, PartKind, Word, default_word
+from mint_migrate.shell.arithmetic import evaluate
+from mint_migrate.shell.bindings import Binding, Scope
+from mint_migrate.shell.words import Part, PartKind, Word, default_word
 
 _OPERATION = re.compile(
     r"(?P<sign>[#!]?)(?P<name>[A-Za-z_]\w*|\d+)(?:\[(?P<key>[^\]]*)\])?"

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
-from mint_migrate.fronts.bindings import Binding, Scope, varying
-from mint_migrate.fronts.fields import kept, merged
-from mint_migrate.fronts.resolve import Resolver
-from mint_migrate.fronts.setters import (
+from mint_migrate.shell.bindings import Binding, Scope, varying
+from mint_migrate.shell.fields import kept, merged
+from mint_migrate.shell.resolve import Resolver
+from mint_migrate.shell.setters import (
     ARGUMENTS,
     DIRECTORY,
     NAMING,
     defaulting_parts,
     names_given,
 )
-from mint_migrate.fronts.syntax import Assignment, Command
-from mint_migrate.fronts.words import Part, PartKind, Place, Word
+from mint_migrate.shell.syntax import Assignment, Command
+from mint_migrate.shell.words import Part, PartKind, Place, Word
 
 _BLANKS = " \t\n"
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from mint_migrate.fronts.bindings import Scope
-from mint_migrate.fronts.grammar import parse
-from mint_migrate.fronts.nested import Nested
-from mint_migrate.fronts.resolve import Resolver
-from mint_migrate.fronts.setters import ARGUMENTS, inside, names_set_in
-from mint_migrate.fronts.simple import DECLARES
-from mint_migrate.fronts.syntax import Branches, Case, Command, Function, Loop, Node, Script
-from mint_migrate.fronts.walk import Walker
-from mint_migrate.fronts.words import Word
+from mint_migrate.launches.nested import Nested
+from mint_migrate.shell.bindings import Scope
+from mint_migrate.shell.grammar import parse
+from mint_migrate.shell.resolve import Resolver
+from mint_migrate.shell.setters import ARGUMENTS, inside, names_set_in
+from mint_migrate.shell.simple import DECLARES
+from mint_migrate.shell.syntax import Branches, Case, Command, Function, Loop, Node, Script
+from mint_migrate.shell.walk import Walker
+from mint_migrate.shell.words import Word
 
 _SETS_UP = frozenset(
     {"set", "shopt", "true", ":", "[", "[[", "test", "echo", "ulimit", "sleep", "wait"}

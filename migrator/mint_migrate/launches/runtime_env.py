@@ -11,9 +11,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from mint_migrate.fronts.given import Given
-from mint_migrate.fronts.shell import ENGINES
-from mint_migrate.fronts.words import Part, PartKind, Word
+from mint_migrate.launches.given import Given
+from mint_migrate.launches.script import ENGINES
+from mint_migrate.shell.words import Part, PartKind, Word
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 

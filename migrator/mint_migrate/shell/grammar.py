@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from mint_migrate.fronts.brackets import end_of_bracket
-from mint_migrate.fronts.simple import SimpleParser
-from mint_migrate.fronts.syntax import (
+from mint_migrate.shell.brackets import end_of_bracket
+from mint_migrate.shell.simple import SimpleParser
+from mint_migrate.shell.syntax import (
     Apart,
     Arithmetic,
     Block,
@@ -26,7 +26,7 @@ from mint_migrate.fronts.syntax import (
     Node,
     Script,
 )
-from mint_migrate.fronts.words import Word
+from mint_migrate.shell.words import Word
 
 _FUNCTION = re.compile(
     r"(?:function[ \t]+(?P<word>[\w.:-]+)[ \t]*(?:\([ \t]*\))?"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mint_migrate.fronts.entries import entry_of
-from mint_migrate.fronts.methods import METHODS
-from mint_migrate.fronts.words import Word
+from mint_migrate.launches.entries import entry_of
+from mint_migrate.launches.methods import METHODS
+from mint_migrate.shell.words import Word
 
 _OWN_SCRIPT = re.compile(r"(?:^|/)(?:trl|examples)/scripts/(?P<name>\w+)\.py$")
 _OWN_MODULE = re.compile(r"trl\.(?:experimental\.)?scripts\.(?P<name>\w+)$|trl$")

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from mint_migrate.fronts.commands import find_launches
-from mint_migrate.fronts.composed import Composed, compose
-from mint_migrate.fronts.hydra import read_value
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.shell import read_shell
-from mint_migrate.fronts.values import Environment, python_value
+from mint_migrate.launches.commands import find_launches
+from mint_migrate.launches.composed import Composed, compose
+from mint_migrate.launches.hydra import read_value
+from mint_migrate.launches.places import Places
+from mint_migrate.launches.script import read_shell
+from mint_migrate.launches.values import Environment, python_value
 from mint_migrate.model.plan import Fidelity
 
 FILES = {

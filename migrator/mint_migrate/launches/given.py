@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.words import PartKind, Word
+from mint_migrate.launches.places import Places
 from mint_migrate.model.plan import Kind
 from mint_migrate.model.source import Span
+from mint_migrate.shell.words import PartKind, Word
 
 if TYPE_CHECKING:
     import yaml

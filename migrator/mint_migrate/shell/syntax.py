@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mint_migrate.fronts.words import Word
+from mint_migrate.shell.words import Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mint_migrate.fronts.programs import is_shell, name_of
-from mint_migrate.fronts.syntax import Command
-from mint_migrate.fronts.words import Part, PartKind, Word
+from mint_migrate.launches.programs import is_shell, name_of
+from mint_migrate.shell.syntax import Command
+from mint_migrate.shell.words import Part, PartKind, Word
 
 _WORTH = re.compile(r"python|torchrun|deepspeed|accelerate")
 _SHOWS = frozenset({"alias", "echo", "grep", "printf", "sed", "awk", "git"})

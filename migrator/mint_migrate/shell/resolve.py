@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from mint_migrate.fronts.bindings import Binding, Scope
-from mint_migrate.fronts.expansions import expanded, output_of
-from mint_migrate.fronts.fields import kept, merged, split_fields, without_braces, word_of
-from mint_migrate.fronts.grammar import parse
-from mint_migrate.fronts.syntax import Command
-from mint_migrate.fronts.words import Part, PartKind, Word
+from mint_migrate.shell.bindings import Binding, Scope
+from mint_migrate.shell.expansions import expanded, output_of
+from mint_migrate.shell.fields import kept, merged, split_fields, without_braces, word_of
+from mint_migrate.shell.grammar import parse
+from mint_migrate.shell.syntax import Command
+from mint_migrate.shell.words import Part, PartKind, Word
 
 _DEEPEST = 20
 _DEMANDED = re.compile(r"\$\{(?P<name>\w+):?\?.*\}", re.DOTALL)

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mint_migrate.fronts.given import ConfigError, Given, read_yaml
-from mint_migrate.fronts.hydra import NUMBER, written_number
-from mint_migrate.fronts.processes import Read, found_of
-from mint_migrate.fronts.words import PartKind
+from mint_migrate.launches.given import ConfigError, Given, read_yaml
+from mint_migrate.launches.hydra import NUMBER, written_number
+from mint_migrate.launches.processes import Read, found_of
 from mint_migrate.model.plan import Decision, Fidelity, Kind
+from mint_migrate.shell.words import PartKind
 
 _OWN = re.compile(
     r"ppo(?:_\w+)?_trainer|sft_trainer(?:_engine)?|generation|evaluation|rl_trainer|dapo_\w*trainer"

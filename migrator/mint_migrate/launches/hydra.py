@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mint_migrate.fronts.given import Given
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.words import Word
+from mint_migrate.launches.given import Given
+from mint_migrate.launches.places import Places
 from mint_migrate.model.plan import Kind
+from mint_migrate.shell.words import Word
 
 _OVERRIDE = re.compile(
     r"(?P<prefix>\+{1,2}|~)?(?P<key>[A-Za-z_$][\w.@/$:{}-]*)(?P<equals>=)?", re.DOTALL

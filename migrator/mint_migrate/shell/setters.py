@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from mint_migrate.fronts.simple import DECLARES
-from mint_migrate.fronts.syntax import (
+from mint_migrate.shell.simple import DECLARES
+from mint_migrate.shell.syntax import (
     Apart,
     Arithmetic,
     Block,
@@ -20,7 +20,7 @@ from mint_migrate.fronts.syntax import (
     Negated,
     Node,
 )
-from mint_migrate.fronts.words import Part
+from mint_migrate.shell.words import Part
 
 ARGUMENTS = ("@", *map(str, range(1, 10)))
 """The arguments of a script or function, all of them first."""

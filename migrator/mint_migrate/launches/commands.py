@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mint_migrate.fronts.given import Given, read_flags
-from mint_migrate.fronts.hydra import read_overrides
-from mint_migrate.fronts.methods import METHODS
-from mint_migrate.fronts.nested import Nested, nested_in, unquoted
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.programs import PREFIXES, CommandReader, is_program, name_of
-from mint_migrate.fronts.runtime_env import runtime_variables
-from mint_migrate.fronts.shell import ENGINES, ShellScript
-from mint_migrate.fronts.words import PartKind, Word
+from mint_migrate.launches.given import Given, read_flags
+from mint_migrate.launches.hydra import read_overrides
+from mint_migrate.launches.methods import METHODS
+from mint_migrate.launches.nested import Nested, nested_in, unquoted
+from mint_migrate.launches.places import Places
+from mint_migrate.launches.programs import PREFIXES, CommandReader, is_program, name_of
+from mint_migrate.launches.runtime_env import runtime_variables
+from mint_migrate.launches.script import ENGINES, ShellScript
+from mint_migrate.shell.words import PartKind, Word
 
 _SHOWS = frozenset({"alias", "echo", "grep", "printf", "sed", "awk", "git", "tee"})
 _INSIDE = re.compile(rf"(?<![\w.-])trl\s+(?:{'|'.join(METHODS)})\b")

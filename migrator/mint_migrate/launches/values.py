@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from mint_migrate.fronts.given import Given, literal
-from mint_migrate.fronts.hydra import read_value
-from mint_migrate.fronts.words import Part, PartKind, Word
+from mint_migrate.launches.given import Given, literal
+from mint_migrate.launches.hydra import read_value
 from mint_migrate.model.plan import Kind
+from mint_migrate.shell.words import Part, PartKind, Word
 
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _TEXTUAL = re.compile(r"(?:.*_)?(?:name|id|path|dir|token|template|file|revision|to|type|project)")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from mint_migrate.fronts.brackets import end_of_bracket, end_of_heredoc, unquoted_mark
-from mint_migrate.fronts.syntax import Assignment, Command, Redirection, Script
-from mint_migrate.fronts.words import Part, PartKind, Place, Word, WordReader
+from mint_migrate.shell.brackets import end_of_bracket, end_of_heredoc, unquoted_mark
+from mint_migrate.shell.syntax import Assignment, Command, Redirection, Script
+from mint_migrate.shell.words import Part, PartKind, Place, Word, WordReader
 
 DECLARES = frozenset({"export", "declare", "local", "readonly", "typeset"})
 _REDIRECTION = re.compile(r"(?:\d*|\{\w+\})(?:&>>?|>>|>&|<&|>\||<>|<<<|<<-?|>|<)")

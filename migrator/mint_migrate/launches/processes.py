@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mint_migrate.fronts.given import ConfigError, Given, read_yaml
-from mint_migrate.fronts.options import launcher_row
+from mint_migrate.launches.given import ConfigError, Given, read_yaml
+from mint_migrate.launches.options import launcher_row
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.source import Span
 from mint_migrate.tables.lookup import Tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from mint_migrate.fronts.words import Word
+from mint_migrate.shell.words import Word
 
 OF_THE_SHELL = frozenset(
     {

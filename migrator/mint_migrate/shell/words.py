@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from mint_migrate.fronts.brackets import end_of_ansi, end_of_double, end_of_expansion, end_of_single
+from mint_migrate.shell.brackets import end_of_ansi, end_of_double, end_of_expansion, end_of_single
 
 
 class PartKind(StrEnum):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import example, given, settings
-from mint_migrate.fronts.commands import find_launches, hidden_commands
-from mint_migrate.fronts.places import Places
-from mint_migrate.fronts.shell import ShellScript, read_shell
-from mint_migrate.fronts.words import Part, PartKind, Word
+from mint_migrate.launches.commands import find_launches, hidden_commands
+from mint_migrate.launches.places import Places
+from mint_migrate.launches.script import ShellScript, read_shell
+from mint_migrate.shell.words import Part, PartKind, Word
 from support.bash import printed, read
 from support.shell_scripts import anything, script
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from mint_migrate.fronts.methods import METHODS
+from mint_migrate.launches.methods import METHODS
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
 

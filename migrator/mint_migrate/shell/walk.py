@@ -10,15 +10,15 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from mint_migrate.fronts.arithmetic import evaluate
-from mint_migrate.fronts.bindings import Scope, joined, varying
-from mint_migrate.fronts.conditions import decided
-from mint_migrate.fronts.effects import Effects
-from mint_migrate.fronts.expansions import pattern_of
-from mint_migrate.fronts.resolve import Resolver
-from mint_migrate.fronts.setters import ARGUMENTS, local_names, names_in_arithmetic, names_set_in
-from mint_migrate.fronts.simple import DECLARES
-from mint_migrate.fronts.syntax import (
+from mint_migrate.shell.arithmetic import evaluate
+from mint_migrate.shell.bindings import Scope, joined, varying
+from mint_migrate.shell.conditions import decided
+from mint_migrate.shell.effects import Effects
+from mint_migrate.shell.expansions import pattern_of
+from mint_migrate.shell.resolve import Resolver
+from mint_migrate.shell.setters import ARGUMENTS, local_names, names_in_arithmetic, names_set_in
+from mint_migrate.shell.simple import DECLARES
+from mint_migrate.shell.syntax import (
     Apart,
     Arithmetic,
     Block,
@@ -31,7 +31,7 @@ from mint_migrate.fronts.syntax import (
     Negated,
     Node,
 )
-from mint_migrate.fronts.words import PartKind, Word, default_word
+from mint_migrate.shell.words import PartKind, Word, default_word
 
 _MOST_STEPS = 20_000
 """Commands that are followed at most; functions that call functions may multiply them."""

@@ -1,0 +1,1 @@
+"""The commands of a launcher that train, and the options they are given, each with its place."""
