@@ -39,20 +39,29 @@ def prune(text: str, wanted: Iterable[str]) -> str:
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:
-    """Return *text* with names of the module replaced by others."""
+    """Return *text* with names of the module replaced by others, in quoted annotations as well."""
     nodes = [
         node
         for node in walk(ast.parse(text))
-        if (isinstance(node, ast.Name) and node.id in names)
-        or (isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in names)
+        if isinstance(node, ast.expr | ast.stmt) and _spelled(node) in names
     ]
     lines = text.split("\n")
     for node in sorted(nodes, key=lambda item: (item.lineno, item.col_offset), reverse=True):
-        old = node.id if isinstance(node, ast.Name) else _name(node)
+        old = _spelled(node)
         row = node.lineno - 1
         at = lines[row].index(old, node.col_offset)
         lines[row] = lines[row][:at] + names[old] + lines[row][at + len(old) :]
     return "\n".join(lines)
+
+
+def _spelled(node: ast.AST) -> str:
+    """Return the name that a node reads, defines or quotes; empty where it is none of these."""
+    match node:
+        case ast.Name(id=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Constant(value=str(name)):
+            return name
+    return ""
 
 
 def defined(text: str) -> tuple[str, ...]:
