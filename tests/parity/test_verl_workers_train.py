@@ -34,7 +34,7 @@ def test_worker_steps_train_three_steps(tmp_path: Path) -> None:
     # A folder that is called like the model is found by name, as a tokenizer and as a base model.
     shutil.copytree(model, tmp_path / NAME)
     (tmp_path / "worker.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    rows = [{"question": f"What is {n} and {n}?", "answer": "e"} for n in range(8)]
+    rows = [{"question": f"What is {n} and {n}?", "answer": "p"} for n in range(8)]
     pd.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
     with running_server(model, tmp_path / "state", name=NAME) as server:
         done = subprocess.run(
@@ -48,6 +48,6 @@ def test_worker_steps_train_three_steps(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     norms = [float(text) for text in re.findall(r"'actor/grad_norm': \[([^\]]+)\]", done.stdout)]
     assert len(norms) == 3
-    # A group whose responses all hit the letter, or none, has advantages of 0; six groups of four
-    # random texts are not all like that.
+    # Half of the random texts hold the letter. A group of four that all do, or none, has advantages
+    # of 0; that all six groups are like that happens once in 200,000 runs.
     assert max(norms) > 0, done.stdout
