@@ -7,6 +7,7 @@ templates render all of the result.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +33,8 @@ from mint_migrate.rules.launched.entries import Entry, entry_named
 from mint_migrate.rules.launched.settings import NOT_FOLLOWED, Settings
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
+
+_PROGRAM = re.compile(r"[\w.][\w./-]*\.py$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +201,18 @@ def _settings(work: _Work, version: str, launcher: Launcher) -> Settings:
         num_processes=number,
         critic_free=work.options.ppo == "critic-free",
         candidates=work.shell.candidates,
+        programs=tuple(_programs(work.shell)),
         overridden=tuple(overridden),
     )
+
+
+def _programs(shell: ShellScript) -> Iterator[str]:
+    """Yield the Python files that commands name, without what stands for a folder before them."""
+    for command in shell.commands:
+        for word in command.words:
+            found = _PROGRAM.search(word.text or word.source)
+            if found:
+                yield found.group()
 
 
 def _strays(work: _Work) -> Iterator[Decision]:

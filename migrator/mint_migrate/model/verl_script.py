@@ -37,6 +37,19 @@ class RowsScript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    """A rule that scores the rows of some data sources."""
+
+    name: str
+    """gsm8k | math | math_dapo"""
+    sources: tuple[str, ...]
+    prefix: str = ""
+    """Sources that begin with it are scored as well."""
+    ways: frozenset[str] = frozenset()
+    """What is special about the rule in the release."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RewardScript:
     """Where scores come from."""
 
@@ -51,22 +64,15 @@ class RewardScript:
     """What is scored begins with the prompt."""
     passes: tuple[str, ...] = ()
     """Further keyword arguments of the function."""
-    scorers: tuple[str, ...] = ()
+    scorers: tuple[Scorer, ...] = ()
     """Rules that the result brings itself; verl's own function has the others."""
     fallback: str = "default_compute_score"
     """What verl's own function is called."""
 
     @property
-    def sources(self) -> dict[str, str]:
-        """Return the data sources of each rule, as a Python expression."""
-        return SOURCES
-
-
-SOURCES = {
-    "gsm8k": '{"openai/gsm8k"}',
-    "math": '{"lighteval/MATH", "DigitalLearningGmbH/MATH-lighteval", "HuggingFaceH4/MATH-500"}',
-}
-"""Data sources by rule; source: verl `utils/reward_score/__init__.py` (0.9.1)."""
+    def reads_boxes(self) -> bool:
+        """Say whether a rule reads what stands in a pair of braces."""
+        return any(item.name == "math" or "falls_back" in item.ways for item in self.scorers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

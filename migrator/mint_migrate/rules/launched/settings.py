@@ -86,6 +86,8 @@ class Settings:
     """Options that a later one replaces."""
     candidates: Callable[[str], tuple[str, ...]] = lambda name: ()
     """Returns the texts that the launcher gives a variable somewhere."""
+    programs: tuple[str, ...] = ()
+    """Python files that the launcher names."""
     chosen: dict[str, Setting] = field(default_factory=dict)
     """Options that shape the script and vary: the first of their values."""
     fields: dict[str, Field] = field(default_factory=dict)

@@ -7,20 +7,18 @@ Source: verl `trainer/ppo/reward.py` and `workers/reward_manager/` (0.2 to 0.8),
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import replace
 
 from mint_migrate.launches.processes import Read
 from mint_migrate.model.verl_script import RewardScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.rules.verl.scorers import by_file_name, scorers_in
 from mint_migrate.tables.versions import version_key
 
 FAMILIES = ("reward.custom_reward_function", "custom_reward_function")
 MANAGERS = (*("reward.reward_manager.name", "reward_manager.name", "reward_model.reward_manager"),)
 FORK = "verl/utils/reward_score/__init__.py"
-RULES = {"gsm8k": r"gsm8k"}
-"""Rules that the result brings itself, by what names of data files of such rows contain."""
 
 
 def plan_reward(settings: Settings, read: Read) -> RewardScript:
@@ -143,13 +141,18 @@ def _by_source(settings: Settings, read: Read) -> RewardScript:
         )
         return RewardScript(kind="default", fallback=_scorer_of(fork))
     files = [settings.value(f"data.{key}").text for key in ("train_files", "val_files")]
+    brought = scorers_in(settings.version)
     scorers = tuple(
-        rule for rule, words in RULES.items() if any(re.search(words, text) for text in files)
+        item for item in brought if any(item in by_file_name(brought, text) for text in files)
     )
     fallback = "default_compute_score"
     if version_key(settings.version) < version_key("0.3"):
         fallback = "_default_compute_score"
-    shown = f"rows of {', '.join(scorers)} are scored by the result itself; " if scorers else ""
+    shown = (
+        f"rows of {', '.join(item.name for item in scorers)} are scored by the result itself; "
+        if scorers
+        else ""
+    )
     settings.notices.append(
         f"{shown}other data sources are scored by `verl.utils.reward_score`, for which verl has "
         "to be installed"
