@@ -27,6 +27,13 @@ CORE = frozenset(
     }
 )
 """Scripts that stand for their trainers in every run."""
+LAUNCHED = frozenset(
+    {
+        *("grpo_gsm8k", "rloo_kl_in_reward", "dapo_ray", "remax", "sft_gsm8k", "sft_engine"),
+        *("generation", "reinforce_ray", "agent_turns", "sft_chats_dotted", "dpo", "kto"),
+    }
+)
+"""Launchers that stand for their entry points in every run."""
 RELEASES = ("0.11.4", "0.19.1")
 """Releases that stand for the old ones."""
 
@@ -34,9 +41,13 @@ RELEASES = ("0.11.4", "0.19.1")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what a run beside other checks leaves out: `-m "parity and not long"`."""
     for item in items:
-        if item.path.name == "test_verify_fixtures.py":
+        standing = {"test_verify_fixtures.py": CORE, "test_train_launchers.py": LAUNCHED}
+        if item.path.name in standing:
             case = getattr(item, "callspec", None)
-            is_core = case is None or case.params.get("case", "") in {*CORE, ""}
+            is_core = case is None or case.params.get("case", "") in {
+                *standing[item.path.name],
+                "",
+            }
         elif item.path.name == "test_old_releases.py":
             is_core = any(release in item.name for release in RELEASES)
         else:
