@@ -7,7 +7,6 @@ templates render all of the result.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -31,10 +30,9 @@ from mint_migrate.rewrite.module import rewrite_module
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.entries import Entry, entry_named
 from mint_migrate.rules.launched.settings import NOT_FOLLOWED, Settings
+from mint_migrate.shell.words import PartKind, Word
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
-
-_PROGRAM = re.compile(r"[\w.][\w./-]*\.py$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,9 +208,15 @@ def _programs(shell: ShellScript) -> Iterator[str]:
     """Yield the Python files that commands name, without what stands for a folder before them."""
     for command in shell.commands:
         for word in command.words:
-            found = _PROGRAM.search(word.text or word.source)
-            if found:
-                yield found.group()
+            path = word.text or _end(word)
+            if path.endswith(".py"):
+                yield path
+
+
+def _end(word: Word) -> str:
+    """Return the text behind all that only the shell knows, as a path of its own."""
+    texts = (part.text if part.kind is PartKind.TEXT else "\n" for part in word.parts)
+    return "".join(texts).rpartition("\n")[2].lstrip("/")
 
 
 def _strays(work: _Work) -> Iterator[Decision]:

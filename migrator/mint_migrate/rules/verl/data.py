@@ -68,6 +68,11 @@ def plan_chat_options(settings: Settings) -> bool:
 
 
 def _check_loaders(settings: Settings) -> None:
+    for key in ("data.image_key", "data.video_key"):
+        if settings.is_given(key) and settings.value(key).data is not None:
+            raise Blocked(
+                "MM313", f"`{key}` names images or videos in the rows; MinT's models read text"
+            )
     for key in ("data.custom_cls.path", "data.sampler.class_path", "data.datagen.path"):
         if settings.value(key).data is not None:
             raise Blocked("MM315", f"`{key}` loads data with a class of your own; write its rows")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from mint_migrate.rules.launched.settings import Settings
 
+READS_IMAGES = re.compile(r"(?i)[-_/\d](?:vl|vision|llava|internvl|minicpm-?[ov])(?:[-_\d]|$)")
+"""Names of models that read images as well as text."""
 FULL_FINETUNING_RANK = 32
 SERVER_ALPHA = 32
 
@@ -31,6 +34,11 @@ RL_MODEL = ModelKeys(
 def plan_model(settings: Settings, keys: ModelKeys) -> None:
     """Decide the model, the rank of its adapter, and what the adapter trains."""
     settings.use(keys.path, "model", kind="str", comment="a name that the server knows")
+    path = settings.value(keys.path).data
+    if isinstance(path, str) and READS_IMAGES.search(path):
+        settings.manual(
+            keys.path, "MM313", "the model reads images; those of the rows are not trained on"
+        )
     keys = _that_count(settings, keys)
     rank = settings.value(keys.rank)
     if rank.is_known and not rank.data:

@@ -13,7 +13,7 @@ from mint_migrate.launches.processes import Read
 from mint_migrate.model.verl_script import RewardScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.verl.scorers import by_file_name, scorers_in
+from mint_migrate.rules.verl.scorers import find_evidence
 from mint_migrate.tables.versions import version_key
 
 FAMILIES = ("reward.custom_reward_function", "custom_reward_function")
@@ -140,30 +140,20 @@ def _by_source(settings: Settings, read: Read) -> RewardScript:
             f"scores come from your `{FORK}`, which the result imports unchanged"
         )
         return RewardScript(kind="default", fallback=_scorer_of(fork))
-    files = [settings.value(f"data.{key}").text for key in ("train_files", "val_files")]
-    brought = scorers_in(settings.version)
-    scorers = tuple(
-        item for item in brought if any(item in by_file_name(brought, text) for text in files)
-    )
     fallback = "default_compute_score"
     if version_key(settings.version) < version_key("0.3"):
         fallback = "_default_compute_score"
-    shown = (
-        f"rows of {', '.join(item.name for item in scorers)} are scored by the result itself; "
-        if scorers
-        else ""
-    )
-    settings.notices.append(
-        f"{shown}other data sources are scored by `verl.utils.reward_score`, for which verl has "
-        "to be installed"
-    )
-    if not scorers:
+    evidence = find_evidence(settings, read)
+    settings.notices.append(evidence.notice)
+    if not evidence.scorers or evidence.left:
+        shown = f" (`{'`, `'.join(evidence.left)}`)" if evidence.left else ""
         settings.differ(
             "data.reward_fn_key",
             "MM309",
-            "scores come from `verl.utils.reward_score` by data source: verl stays installed",
+            f"scores come from `verl.utils.reward_score` by data source{shown}: verl stays "
+            "installed",
         )
-    return RewardScript(kind="default", scorers=scorers, fallback=fallback)
+    return RewardScript(kind="default", scorers=evidence.scorers, fallback=fallback)
 
 
 def _scorer_of(text: str) -> str:
