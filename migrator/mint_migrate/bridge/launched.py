@@ -48,6 +48,12 @@ The mathematics stays: shorter texts, fewer of them in a batch, fewer steps.
 DATA_FIELDS: Final = ("train_files", "val_files", "prompt_data", "dataset", "eval_dataset")
 NUM_ROWS: Final = 12
 """Three batches of the size above."""
+_SOURCES: Final[Mapping[str, str]] = {
+    "score_gsm8k": "openai/gsm8k",
+    "score_math": "lighteval/MATH",
+    "score_math_dapo": "math_dapo",
+}
+"""A data source for each function of a script that scores some."""
 _MISSING: Final = "1"
 """What a variable holds that the launcher would have passed: text that reads as a number."""
 
@@ -166,7 +172,12 @@ def make_rows(fields: Mapping[str, ast.expr], source: str, name: str) -> list[Ro
     keys = {key: _text(value) or key for key, value in fields.items() if key.endswith("_key")}
     has_chat = "apply_chat_template(" in source
     make = next(make for needed, make in _KINDS if needed <= fields.keys())
-    return [make(_Row(keys, fields, generator, has_chat, index)) for index in range(NUM_ROWS)]
+    scored = (value for function, value in _SOURCES.items() if f"def {function}(" in source)
+    data_source = next(scored, "openai/gsm8k")
+    return [
+        make(_Row(keys, fields, generator, has_chat, data_source, index))
+        for index in range(NUM_ROWS)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +188,7 @@ class _Row:
     fields: Mapping[str, ast.expr]
     generator: random.Random
     has_chat: bool
+    data_source: str
     index: int
 
     def sentence(self) -> str:
@@ -195,7 +207,7 @@ class _Row:
 def _scored(row: _Row) -> Row:
     """A prompt of verl with what its scorer compares answers with."""
     return {
-        row.keys.get("reward_fn_key", "data_source"): "openai/gsm8k",
+        row.keys.get("reward_fn_key", "data_source"): row.data_source,
         row.keys["prompt_key"]: [{"role": "user", "content": row.sentence()}],
         "ability": "math",
         "reward_model": {"style": "rule", "ground_truth": row.number()},

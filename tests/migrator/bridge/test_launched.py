@@ -60,6 +60,16 @@ def test_rows_have_the_columns_that_the_configuration_names(
     assert all(row.keys() == columns for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("case", "data_source"), [("grpo_gsm8k", "openai/gsm8k"), ("opo", "lighteval/MATH")]
+)
+def test_rows_have_a_source_that_the_script_scores_itself(
+    case: str, data_source: str, tmp_path: Path
+) -> None:
+    added = stand_in(script(case), [], tmp_path, tmp_path / "made")
+    assert {row["data_source"] for row in rows_of(added, "train_files")} == {data_source}
+
+
 def test_columns_within_a_column_are_made(tmp_path: Path) -> None:
     added = stand_in(script("sft_gsm8k"), [], tmp_path, tmp_path / "made")
     assert all(
