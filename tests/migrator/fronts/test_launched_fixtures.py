@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +75,15 @@ def test_conversion_is_the_reviewed_one(name: str, after: Any) -> None:
     (case,) = [case for case in LAUNCHERS if case["id"] == name]
     (text,) = scripts_of(migrated(case))
     assert text == after(name=f"launched/{name}")
+
+
+def test_ruff_finds_nothing_in_conversions(tmp_path: Path) -> None:
+    for case in LAUNCHERS:
+        for number, text in enumerate(scripts_of(migrated(case))):
+            (tmp_path / f"{case['id']}_{number}.py").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--output-format=concise"]
+    checked = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_a_script_without_training_is_left_alone() -> None:
