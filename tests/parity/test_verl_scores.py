@@ -18,7 +18,7 @@ from support.verl_scores import draw_cases
 
 pytestmark = [pytest.mark.environments, pytest.mark.timeout(1800)]
 
-COUNT = 6000
+COUNT = 8000
 SOURCES = {
     "gsm8k": ["openai/gsm8k"],
     "math": ["lighteval/MATH", "DigitalLearningGmbH/MATH-lighteval", "HuggingFaceH4/MATH-500"],

@@ -11,7 +11,19 @@ PIECES = (
     *(r"\text{ ", r"\text{ cm}", r"\text{cm}", r"\text{and}", r"\text{s}", r"\text{m}", r"\text{}"),
     *(r"\textbf{", r"\overline{", r"\mbox{", r"\mathrm{th}", r"\text{.}", "\\text{\ns}", ".$"),
     *(r"\left", r"\right", r"\left(", r"\right)", r"^\circ", r"^{\circ}", r"\!", r"\\", r"\ "),
-    *(r"\;", r",\!", "{,}", '"', r"\dots", r"\ldots", r"\text{}^2", r"\pi", "^2", "_"),
+    *(
+        r"\;",
+        r",\!",
+        "{,}",
+        '"',
+        r"\dots",
+        r"\ldots",
+        r"\text{}^2",
+        r"\text{}^3",
+        r"\pi",
+        "^2",
+        "_",
+    ),
     *("x", "x=", "xy=", "abc = ", "=", "a ", "an ", "units", "dollars", "cm", "square", "points"),
     *("0", "1", "2", "12", "7", "-3", "-", "+", "/", "1/2", "-4/6", "07/2", "0.5", ".5", " .5"),
     *(",", "1,000", ".", " ", "  ", "\n", "\t", "é", "²", "A", "B"),
@@ -26,6 +38,7 @@ ANSWERS = (
     *(r"\left(3, \frac{\pi}{2}\right)", "x=5", r"90^\circ", r"50\%", r"\$32", r"\text{Evelyn}"),
     *(r"12\text{ cm}", r"(-\infty, 0] \cup [1, 2)", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
     *("11\\text{ units}\\text{ more}", "p - q", r"x^2+2x+1", r"10\%\text{ off}", "a/b", "C"),
+    *("(1, 0.25)", r"\frac{0.3}{7}", "07/2", r"\frac{1}{72}", r"\frac{1}{2}\frac3", "5\\text{\ns}"),
 )
 CHANGES = (
     *((r"\frac", r"\dfrac"), (r"\frac", r"\tfrac"), (r"\frac{1}{2}", r"\frac12"), (" ", "")),
@@ -34,6 +47,13 @@ CHANGES = (
     *((r"\%", ""), (r"\$", ""), ("x=", ""), ("x=", "y = "), ("1000", "1,000"), ("1,000", "1000")),
     *((r"\text{Evelyn}", "Evelyn"), (r"\text{ cm}", ""), (r"\text{ cm}", " cm"), ("0.5", ".5")),
     *((",", r",\!"), (",", ", "), ("7", "7 units"), ("7", "7.0"), ("12", "13"), ("+", " + ")),
+    *((", 0.", ", ."), ("{0.", "{."), ("07/2", r"\frac{07}{2}"), (r"\frac{1}{72}", r"\frac1{72}")),
+    *((",", r",\text{and}"), ("\\text{\ns}", "")),
+)
+UNITS = (
+    *("square", "ways", "integers", "dollars", "mph", "inches", "hours", "km", "units", "sue"),
+    *("points", "feet", "minutes", "digits", "cents", "degrees", "cm", "gm", "pounds", "meters"),
+    *("meals", "edges", "students", "children tickets", "multiples", "apples", "m"),
 )
 FRAMES = (
     *("{}", r"So \boxed{{{}}}.", r"$\boxed{{{}}}$ as said", r"\boxed {}$ holds", r"\fbox{{{}}}"),
@@ -59,7 +79,10 @@ def draw_cases(
             truth = _mixture(rng)
         answer = truth
         for _ in range(rng.randrange(4)):
-            answer = answer.replace(*rng.choice(CHANGES))
+            fitting = [change for change in CHANGES if change[0] in answer]
+            answer = answer.replace(*rng.choice(fitting or CHANGES))
+        if rng.random() < 0.3:
+            answer = f"{answer} {rng.choice(UNITS)}"
         if rng.random() < 0.3:
             cut = rng.randrange(len(answer) + 1)
             answer = answer[:cut] + rng.choice(PIECES) + answer[cut:]
