@@ -277,9 +277,7 @@ class Settings:
 
     def name_of(self, given: Given) -> str:
         """Return the qualified name under which reports show an option."""
-        row = self.row(given.name)
-        is_own = row is not None and not row.id.endswith("*")
-        return row.id if row is not None and is_own else f"{self.owner.rows}.{given.name}"
+        return f"{self.owner.rows}.{given.name}"
 
     def _by_row(self, key: str, given: Given) -> None:
         row = self.row(key)
