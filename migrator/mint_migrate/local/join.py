@@ -224,13 +224,13 @@ def _copy(unit: Unit, start: int, end: int, edits: list[Edit]) -> Iterator[Piece
 
 def _without_blank_end(pieces: list[Piece]) -> list[Piece]:
     """Leave out blank lines at the end, and end the last line."""
-    while pieces and not (text := pieces[-1].text).strip("\n"):
+    while pieces and not pieces[-1].text.strip("\n"):
         del pieces[-1]
     if not pieces:
         return []
     last = pieces[-1]
     end = Piece("\n", last.unit, last.start, is_copy=False)
-    return [*pieces[:-1], replace(last, text=text.rstrip("\n")), end]
+    return [*pieces[:-1], replace(last, text=last.text.rstrip("\n")), end]
 
 
 def _insertion(needs: Needs) -> int:

@@ -29,12 +29,15 @@ class Reader(Protocol):
 
     def text_of(self, word: Word) -> str | None:
         """Return the text of a word, None where it is not known."""
+        ...
 
     def parts_of(self, word: Word) -> tuple[Part, ...]:
         """Return a word with what is known of its parts."""
+        ...
 
     def printed(self, source: str) -> str | None:
         """Return what a substituted command prints, None where that is not known."""
+        ...
 
 
 def expanded(source: str, reader: Reader) -> str | None:
