@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from mint_migrate import cli
@@ -28,6 +29,9 @@ CLUSTER: Mapping[str, str] = {"/mnt/": "/mnt/", "/fsx/rl": ""}
 """Absolute paths of launchers -> what they are below the folder that they are laid out in."""
 
 Row = dict[str, Any]
+
+ONE_AT_A_TIME = Lock()
+"""The command is made for a process of its own; trainings prepare in threads of one."""
 
 
 def options_of(case: Mapping[str, Any]) -> Options:
@@ -77,7 +81,8 @@ def prepare(case: Mapping[str, Any], folder: Path, *, scorer: str = "") -> Prepa
     for item in case.get("data", ()):
         if "path" in item:
             write_parquet(place(item["path"], folder), rows_of(item))
-    status = cli.run([str(launcher), "--source-version", case["source_version"]])
+    with ONE_AT_A_TIME:
+        status = cli.run([str(launcher), "--source-version", case["source_version"]])
     scripts = tuple(sorted(folder.glob(f"{launcher.stem}*_mint.py")))
     assert scripts, f"{case['id']} is not converted: exit status {status}"
     for script in scripts:
