@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from mint_migrate.model.script import Schedule
 from mint_migrate.rules.base import Blocked
+from mint_migrate.rules.launched.adapter import plan_alpha, plan_rank
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
 from mint_migrate.rules.openrlhf.options import fact, field_of
-
-FULL_FINETUNING_RANK = 32
-SERVER_ALPHA = 32
 
 
 def plan_model(settings: Settings) -> None:
@@ -24,33 +22,12 @@ def plan_model(settings: Settings) -> None:
     if settings.value("pretrain").data is None:
         raise Blocked("MM292", "`--pretrain` is not given, so there is no model to train")
     settings.use("pretrain", "model", kind="str", comment="a name that the server knows")
-    rank = settings.value("lora_rank")
-    if rank.is_known and not rank.data:
-        settings.add_field("lora_rank", str(FULL_FINETUNING_RANK), "int")
-        settings.differ(
-            "lora_rank",
-            "MM414",
-            f"all weights were trained; MinT trains a LoRA adapter of rank {FULL_FINETUNING_RANK}, "
-            "which usually wants a learning rate 10 to 20 times as high",
-            "config.lora_rank",
-        )
-        for key in ("lora_alpha", "lora_dropout", "target_modules"):
-            settings.exact(key, "nothing", "there was no adapter")
-        return
-    settings.use("lora_rank", kind="int")
-    _plan_adapter(settings)
+    if plan_rank(settings, "lora_rank", ("lora_alpha", "lora_dropout", "target_modules"), "MM414"):
+        _plan_adapter(settings)
 
 
 def _plan_adapter(settings: Settings) -> None:
-    alpha = settings.value("lora_alpha")
-    if alpha.data != SERVER_ALPHA:
-        settings.differ(
-            "lora_alpha",
-            "MM205",
-            f"LoRA alpha is {alpha.text} in the original and {SERVER_ALPHA} on the server",
-        )
-    else:
-        settings.exact("lora_alpha", "the server's")
+    plan_alpha(settings, "lora_alpha")
     dropout = settings.value("lora_dropout")
     if dropout.data not in {0, None}:
         settings.differ("lora_dropout", "MM207", f"LoRA dropout of {dropout.text} is left out")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from mint_migrate.rules.launched.adapter import plan_alpha, plan_rank
 from mint_migrate.rules.launched.settings import Settings
 
 READS_IMAGES = re.compile(r"(?i)[-_/\d](?:vl|vision|llava|internvl|minicpm-?[ov])(?:[-_\d]|$)")
 """Names of models that read images as well as text."""
-FULL_FINETUNING_RANK = 32
-SERVER_ALPHA = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,29 +39,9 @@ def plan_model(settings: Settings, keys: ModelKeys) -> None:
             keys.path, "MM313", "the model reads images; those of the rows are not trained on"
         )
     keys = _that_count(settings, keys)
-    rank = settings.value(keys.rank)
-    if rank.is_known and not rank.data:
-        settings.add_field("lora_rank", str(FULL_FINETUNING_RANK), "int")
-        settings.differ(
-            keys.rank,
-            "MM314",
-            f"all weights were trained; MinT trains a LoRA adapter of rank {FULL_FINETUNING_RANK}, "
-            "which usually wants a learning rate 10 to 20 times as high",
-            "config.lora_rank",
-        )
-        for key in (keys.alpha, keys.targets):
-            settings.exact(key, "nothing", "there was no adapter")
+    if not plan_rank(settings, keys.rank, (keys.alpha, keys.targets), "MM314"):
         return
-    settings.use(keys.rank, "lora_rank")
-    alpha = settings.value(keys.alpha)
-    if alpha.data == SERVER_ALPHA:
-        settings.exact(keys.alpha, "the server's")
-    else:
-        settings.differ(
-            keys.alpha,
-            "MM205",
-            f"LoRA alpha is {alpha.text} in the original and {SERVER_ALPHA} on the server",
-        )
+    plan_alpha(settings, keys.alpha)
     if settings.value(keys.targets).data == "all-linear":
         settings.exact(keys.targets, "create_lora_training_client(...)")
 
