@@ -57,3 +57,20 @@ def switch(settings: Settings, key: str, target: str) -> bool:
     value = bool(settings.known(key))
     settings.exact(key, target)
     return value
+
+
+def plan_probabilities(settings: Settings, data: str, key: str) -> bool:
+    """Say whether rows are drawn from several data sets with given probabilities.
+
+    Args:
+        settings: the options of the launch.
+        data: option that names the data sets.
+        key: option of the probabilities.
+    """
+    probabilities = settings.value(key).data
+    is_one = str(probabilities) in {"1.0", "1"} and "," not in str(settings.value(data).data)
+    if probabilities is None or is_one:
+        settings.exact(key, "nothing", "there is one data set")
+        return False
+    settings.use(key, kind="str", comment="of drawing from each data set")
+    return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mint_migrate.model.openrlhf_script import PromptsScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
-from mint_migrate.rules.openrlhf.options import at_least, fact, field_of, switch
+from mint_migrate.rules.openrlhf.options import at_least, fact, field_of, plan_probabilities, switch
 
 FIRST_WITH_TOTAL_LENGTH = "0.9.10"
 """Since then prompt and response share one limit."""
@@ -34,7 +34,7 @@ def plan_prompts(settings: Settings) -> PromptsScript:
     has_limit = settings.is_given("max_samples")
     if has_limit:
         settings.use("max_samples", kind="int", comment="rows")
-    blends = _plan_probabilities(settings)
+    blends = plan_probabilities(settings, "prompt_data", "prompt_data_probs")
     has_template = _plan_template(settings, chat=chat)
     _plan_order(settings)
     return PromptsScript(
@@ -60,17 +60,6 @@ def _plan_order(settings: Settings) -> None:
             "follows no seed",
             "config.seed",
         )
-
-
-def _plan_probabilities(settings: Settings) -> bool:
-    probabilities = settings.value("prompt_data_probs").data
-    if probabilities is None or (
-        str(probabilities) in {"1.0", "1"} and "," not in str(settings.value("prompt_data").data)
-    ):
-        settings.exact("prompt_data_probs", "nothing", "there is one data set")
-        return False
-    settings.use("prompt_data_probs", kind="str", comment="of drawing from each data set")
-    return True
 
 
 def _plan_template(settings: Settings, *, chat: bool) -> bool:

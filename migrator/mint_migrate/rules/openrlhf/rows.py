@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from mint_migrate.model.openrlhf_rows_script import DataScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.launched.settings import UNKNOWN, Settings
-from mint_migrate.rules.openrlhf.options import fact, field_of, is_positive, switch
+from mint_migrate.rules.openrlhf.options import (
+    fact,
+    field_of,
+    is_positive,
+    plan_probabilities,
+    switch,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ def plan_data(settings: Settings) -> DataScript:
     _check_names(settings)
     field_of(settings, "seed", "42", "int")
     return DataScript(
-        blends=_plan_probabilities(settings),
+        blends=plan_probabilities(settings, "dataset", "dataset_probs"),
         limits=limits,
         chat=chat,
         own_chat_template=own_template,
@@ -62,16 +68,6 @@ def _check_names(settings: Settings) -> None:
                 raise Blocked(
                     "MM407", f"`{part.strip()}` loads data with a script; write its rows to a file"
                 )
-
-
-def _plan_probabilities(settings: Settings) -> bool:
-    probabilities = settings.value("dataset_probs").data
-    is_one = str(probabilities) in {"1.0", "1"} and "," not in str(settings.value("dataset").data)
-    if probabilities is None or is_one:
-        settings.exact("dataset_probs", "nothing", "there is one data set")
-        return False
-    settings.use("dataset_probs", kind="str", comment="of drawing from each data set")
-    return True
 
 
 def _plan_template(settings: Settings, *, chat: bool) -> bool:
