@@ -13,13 +13,17 @@ LEARN := .learn
 # One thread a process: tiny models are faster so, and the original's losses repeat bit by bit.
 export OMP_NUM_THREADS ?= 1
 
+# How many processes run tests side by side; `make test WORKERS=0` runs them in one.
+WORKERS ?= logical
+SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist worksteal
 # `parity and not long` leaves out what other cases stand for.
 PARITY ?= parity
+ELSEWHERE = gpu or parity or environments or learn or whole
 
 heading = printf '\n== %s\n\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo learn test check parity clients whole format docs snapshots wheel clean
+.PHONY: help setup demo learn test search check parity clients whole format docs snapshots wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,7 +49,10 @@ demo: setup ## migrate a TRL script, train the result, compare it with TRL
 	@cd $(DEMO) && $(BIN)/mint-migrate verify sft_minimal.py
 
 test: setup ## run the test suite, except what is marked parity, whole or gpu
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+search: setup ## run the property tests on newly drawn examples
+	$(BIN)/python -m pytest -m "hypothesis and not ($(ELSEWHERE))" --hypothesis-profile search $(SIDE_BY_SIDE)
 
 learn: setup ## make a tiny base, teach it with SFT and GRPO on the runtime, print the table
 	$(BIN)/python examples/learn.py --folder $(LEARN)
@@ -54,7 +61,7 @@ clients: setup ## drive the runtime with the published clients, each in an envir
 	$(BIN)/python -m pytest -m environments
 
 parity: setup ## train every verifiable fixture under TRL and on the runtime
-	$(BIN)/python -m pytest -m "$(PARITY)"
+	$(BIN)/python -m pytest -m "$(PARITY)" $(SIDE_BY_SIDE)
 
 check: setup ## lint, formatting, types, generated files
 	$(BIN)/ruff check .
@@ -64,7 +71,7 @@ check: setup ## lint, formatting, types, generated files
 	$(BIN)/python -m mint_migrate.tables.compile --check
 
 whole: setup ## migrate the standard library, every installed package and thousands of drawn scripts
-	$(BIN)/python -m pytest -m whole
+	$(BIN)/python -m pytest -m whole $(SIDE_BY_SIDE)
 
 format: setup ## format the code and sort imports
 	$(BIN)/ruff check --fix-only .

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +23,11 @@ _CLEANED = (
     "TTY_COMPATIBLE",
     "TTY_INTERACTIVE",
 )
+
+# The suite draws the same examples wherever it runs; `make search` draws new ones.
+settings.register_profile("suite", derandomize=True)
+settings.register_profile("search", print_blob=True)
+settings.load_profile("suite")
 
 
 class AfterFixture(SingleFileSnapshotExtension):

@@ -6,13 +6,28 @@ from hypothesis import strategies as st
 
 NAMES = ("a", "B", "lr", "X_1")
 START = (
-    "a=abc\nB='two words'\nlr=1e-4\nX_1=/x/y.tar.gz\nN=4\narr=(p 'q r')\nset -f\nset -- A 'B C'\n"
+    "HOME=/home/ada\na=abc\nB='two words'\nlr=1e-4\nX_1=/x/y.tar.gz\nN=4\narr=(p 'q r')\n"
+    "set -f\nset -- A 'B C'\n"
 )
 _BARE = (
     *("abc", "1e-4", "Qwen/Qwen3-0.6B", "x.tar.gz", "7", "a=b", "--flag", "True", "[1,2]"),
     "/data/train.parquet",
 )
 _IN_QUOTES = (*_BARE, "", "  two words ", "it*s?", "{a:1}", "\\$", '\\"', "'", "#", ";", "\\\n")
+_DEFAULTS = (
+    "d",
+    "$a",
+    "'q r'",
+    '"x y"',
+    "${B}z",
+    "{x}",
+    "~/x",
+    "x\\ y",
+    "\\'",
+    '\\"',
+    "\\}",
+    "$'q'",
+)
 _PATTERNS = ("*", "/*", "*/", "a", "?", "[a-c]", "*.", "'*'", "e", "-*", "/", ".*")
 
 name = st.sampled_from(NAMES)
@@ -21,17 +36,17 @@ pattern = st.sampled_from(_PATTERNS)
 
 
 def _arithmetic(depth: int) -> st.SearchStrategy[str]:
-    leaf = st.sampled_from(["1", "2", "10", "0x1F", "N", "$N", "${N}", "(N+1)", "010"])
+    leaf = st.sampled_from(["1", "2", "10", "0x1F", "N", "$N", "${N}", "(N+1)", "010", "(N<<2)"])
     if depth == 0:
         return leaf
-    operator = st.sampled_from(["+", "-", "*", " / ", " % ", "<<", " == ", "<", " && ", " || "])
+    operator = st.sampled_from(["+", "-", "*", " / ", " % ", " == ", "<", " && ", " || "])
     inner = _arithmetic(depth - 1)
     return st.builds(lambda left, sign, right: left + sign + right, inner, operator, inner)
 
 
 expansion = st.one_of(
     st.builds("${{{}}}".format, name),
-    st.builds("${{{}:-{}}}".format, name, st.sampled_from(["d", "$a", "'q r'", '"x y"', "${B}z"])),
+    st.builds("${{{}:-{}}}".format, name, st.sampled_from(_DEFAULTS)),
     st.builds("${{{}{}{}}}".format, name, st.sampled_from(["%", "%%", "#", "##"]), pattern),
     st.builds("${{#{}}}".format, name),
     st.builds("${{{}{}}}".format, name, st.sampled_from(["^^", ",,", "^", ","])),
@@ -42,7 +57,9 @@ expansion = st.one_of(
         st.sampled_from(["a", "[a-c]", "?", "\\/", "."]),
         st.sampled_from(["Z", "", "y z", "$lr"]),
     ),
-    st.builds("${{{}:+alt}}".format, name),
+    st.builds(
+        "${{{}:+{}}}".format, name, st.sampled_from(["alt", "'q r'", '--x "$a"', "~/x", "p\\ $B"])
+    ),
     st.builds("${{{}-none}}".format, name),
     st.builds("${{{}:{}:{}}}".format, name, st.integers(0, 3), st.integers(0, 4)),
     st.builds("$(({}))".format, _arithmetic(2)),

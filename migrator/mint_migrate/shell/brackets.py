@@ -60,7 +60,8 @@ def end_of_bracket(text: str, start: int, closing: str, *, reads_commands: bool 
             if body >= 0 and text[position - 1 : position] != "<":
                 position = end_of_heredoc(text, body + 1, mark, tabs=tabs)[1]
                 continue
-        depth += (char == opening) - (char == closing)
+        # Braces need not pair inside `${...}`: the first one that closes is its end.
+        depth += (char == opening and (opening != "{" or not depth)) - (char == closing)
         position += 1
         if depth == 0:
             return position

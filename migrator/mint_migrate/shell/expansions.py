@@ -40,8 +40,8 @@ class Reader(Protocol):
         ...
 
 
-def expanded(source: str, reader: Reader) -> str | None:
-    """Return the text that an expansion stands for, None where it is not known."""
+def expanded(source: str, reader: Reader, *, is_quoted: bool) -> str | None:
+    """Return the text that an expansion, in double quotes or not, is; None if it is not known."""
     if source.startswith("$((") and source.endswith("))"):
         return calculated(source[3:-2], reader)
     if source.startswith("$["):
@@ -51,7 +51,7 @@ def expanded(source: str, reader: Reader) -> str | None:
     if source.startswith("`"):
         return reader.printed(re.sub(r"\\([`\\$])", r"\1", source[1:-1]))
     if source.startswith("${"):
-        return _operated(source[2:-1], reader)
+        return _operated(source[2:-1], reader, is_quoted=is_quoted)
     if source == "$#":
         arguments = reader.scope.get("@")
         return None if arguments is None or arguments.varies else str(len(arguments.words))
@@ -60,14 +60,14 @@ def expanded(source: str, reader: Reader) -> str | None:
 
 def calculated(text: str, reader: Reader) -> str | None:
     """Return the value of an arithmetic expression as text."""
-    known = reader.text_of(default_word(text))
+    known = reader.text_of(default_word(text, is_quoted=True))
     if known is None:
         return None
     value = evaluate(known, reader.scope.text)
     return None if value is None else str(value)
 
 
-def _operated(body: str, reader: Reader) -> str | None:
+def _operated(body: str, reader: Reader, *, is_quoted: bool) -> str | None:
     match = _OPERATION.fullmatch(body)
     if match is None:
         return None
@@ -86,8 +86,10 @@ def _operated(body: str, reader: Reader) -> str | None:
         return None if value is None or operator else str(len(value))
     if value is None or not operator:
         return value
-    if operator.lstrip(":") in {"-", "+", "=", "?"}:
-        return _chosen(value, binding, operator, word, reader)
+    if operator.lstrip(":") == "+":
+        return None
+    if operator.lstrip(":") in {"-", "=", "?"}:
+        return _chosen(value, binding, operator, default_word(word, is_quoted=is_quoted), reader)
     return changed(value, operator, default_word(word), reader)
 
 
@@ -106,16 +108,14 @@ def _subject(name: str, key: str | None, binding: Binding | None, reader: Reader
 
 
 def _chosen(
-    value: str, binding: Binding | None, operator: str, word: str, reader: Reader
+    value: str, binding: Binding | None, operator: str, word: Word, reader: Reader
 ) -> str | None:
     """Return the value or the word, as the operator says for one that is unset or empty."""
     is_set = binding is not None and bool(binding.words)
     has_value = bool(value) if operator.startswith(":") else is_set
-    if operator.endswith("+"):
-        return reader.text_of(default_word(word)) if has_value else ""
     if has_value:
         return value
-    return None if operator.endswith("?") else reader.text_of(default_word(word))
+    return None if operator.endswith("?") else reader.text_of(word)
 
 
 def changed(value: str, operator: str, word: Word, reader: Reader) -> str | None:

@@ -15,10 +15,11 @@ from mint_migrate.shell.expansions import expanded, output_of
 from mint_migrate.shell.fields import kept, merged, split_fields, without_braces, word_of
 from mint_migrate.shell.grammar import parse
 from mint_migrate.shell.syntax import Command
-from mint_migrate.shell.words import Part, PartKind, Word
+from mint_migrate.shell.words import Part, PartKind, Word, default_word
 
 _DEEPEST = 20
 _DEMANDED = re.compile(r"\$\{(?P<name>\w+):?\?.*\}", re.DOTALL)
+_ALTERNATIVE = re.compile(r"\$\{(?P<name>\w+)(?P<operator>:?\+)(?P<word>.*)\}", re.DOTALL)
 _OPTION = re.compile(r"-|[+~]*[A-Za-z_][\w.]*=")
 
 
@@ -86,7 +87,11 @@ class Resolver:
                 name = demanded["name"]
                 yield from self._variable(replace(part, kind=PartKind.VARIABLE, text=name))
                 return
-            text = expanded(part.text, self)
+            alternative = self._alternative(part)
+            if alternative is not None:
+                yield from alternative
+                return
+            text = expanded(part.text, self, is_quoted=part.is_quoted)
             if text is not None:
                 yield replace(part, kind=PartKind.TEXT, text=text, splits=not part.is_quoted)
                 return
@@ -123,10 +128,35 @@ class Resolver:
         fallback = part.fallback or (
             (Part(kind=PartKind.TEXT, text=part.default or "", is_quoted=part.is_quoted),)
         )
-        for each in fallback:
-            for item in self._known(each):
-                is_quoted = part.is_quoted or each.is_quoted
-                yield _inserted(item, replace(part, is_quoted=is_quoted))
+        yield from self._standing_in(fallback, part)
+
+    def _alternative(self, part: Part) -> list[Part] | None:
+        """Return what `${NAME:+word}` is, None where it is another expansion or not known."""
+        match = _ALTERNATIVE.fullmatch(part.text)
+        place = part.places[0]
+        if match is None or place.end - place.start != len(part.text):
+            return None
+        binding = self.scope.get(match["name"])
+        if binding is None or binding.varies:
+            return None
+        value = binding.words[0] if binding.words else None
+        counts = value is not None
+        if value is not None and match["operator"] == ":+":
+            counts = any(each.text for each in value.parts if each.kind is PartKind.TEXT)
+            if not counts and value.text is None:
+                return None
+        if not counts:
+            return [replace(part, kind=PartKind.TEXT, text="", splits=not part.is_quoted)]
+        offsets = range(place.start + match.start("word"), place.end)
+        word = default_word(match["word"], offsets, is_quoted=part.is_quoted)
+        return list(self._standing_in(word.parts, part))
+
+    def _standing_in(self, parts: Sequence[Part], around: Part) -> Iterator[Part]:
+        """Yield what is known of the word of an expansion, which stands for a variable there."""
+        for part in parts:
+            for item in self._known(part):
+                is_quoted = around.is_quoted or part.is_quoted
+                yield _inserted(item, replace(around, is_quoted=is_quoted))
 
     def _named(self, part: Part) -> Part:
         """Return a variable that keeps its name, with what is known of what stands for it."""

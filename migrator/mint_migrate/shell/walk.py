@@ -105,7 +105,7 @@ class Walker:
             case Command():
                 return True if _only_assigns(node) else None
             case Arithmetic():
-                text = Resolver(scope, self.text).text_of(default_word(node.text))
+                text = Resolver(scope, self.text).text_of(default_word(node.text, is_quoted=True))
                 value = None if text is None else evaluate(text, scope.text)
                 return None if value is None else value != 0
             case Negated():

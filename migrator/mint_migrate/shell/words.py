@@ -112,6 +112,7 @@ _BRACED = re.compile(
 _ELEMENTS = re.compile(r"(?P<name>[A-Za-z_]\w*)\[[@*]\]")
 _TILDE = re.compile(r"(?P<name>[A-Za-z_]\w*\+?=)?~(?=/|[\s;&|)]|$)")
 _ENDS = frozenset(" \t\n;&|<>()")
+_BLANK = re.compile(r"[ \t\n;&|<>()]+")
 _PLAIN = re.compile(r"[^\s;&|<>()\\'\"$`]+")
 _PLAIN_QUOTED = re.compile(r"[^\\\"$`]+")
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"', "r": "\r", "a": "\a", "e": "\x1b"}
@@ -144,12 +145,7 @@ class WordReader:
         """Read the word that starts here."""
         start = self.position
         self._begin(start)
-        match = _TILDE.match(self.text, start)
-        if match is not None:
-            if match["name"]:
-                self._add(match["name"], start, match.end() - 1)
-            self._append(PartKind.VARIABLE, "HOME", match.end() - 1, match.end(), quoted=True)
-            self.position = match.end()
+        self._home()
         while self.position < len(self.text) and self.text[self.position] not in _ENDS:
             self._piece()
         return self._finished(start)
@@ -158,16 +154,38 @@ class WordReader:
         """Read all of the text as one word: blanks are a part of it, quotes too if they are."""
         start = self.position
         self._begin(start)
+        if not is_quoted:
+            self._home()
         while self.position < len(self.text):
-            if is_quoted or self.text[self.position] in _ENDS:
-                self._inside_double(len(self.text), is_document=is_quoted)
+            if is_quoted:
+                self._inside_double(len(self.text), is_document=True)
+            elif match := _BLANK.match(self.text, self.position):
+                self.position = match.end()
+                self._add(match[0], match.start(), match.end())
             else:
                 self._piece()
+        return self._finished(start)
+
+    def quoted_default(self) -> Word:
+        """Read all of the text as the default of an expansion that stands in double quotes."""
+        start = self.position
+        self._begin(start)
+        self._inside_double(len(self.text), is_default=True)
         return self._finished(start)
 
     def _begin(self, start: int) -> None:
         self._parts, self._is_quoted = [], False
         self._word = self.at(start)
+
+    def _home(self) -> None:
+        """Read the tilde that a word, or the value in it, starts with."""
+        start = self.position
+        match = _TILDE.match(self.text, start)
+        if match is not None:
+            if match["name"]:
+                self._add(match["name"], start, match.end() - 1)
+            self._append(PartKind.VARIABLE, "HOME", match.end() - 1, match.end(), quoted=True)
+            self.position = match.end()
 
     def _finished(self, start: int) -> Word:
         if not self._parts:
@@ -228,9 +246,12 @@ class WordReader:
         self._inside_double(end - is_closed)
         self.position = end
 
-    def _inside_double(self, end: int, *, is_document: bool = False) -> None:
+    def _inside_double(
+        self, end: int, *, is_document: bool = False, is_default: bool = False
+    ) -> None:
         """Read up to *end* what is as if inside double quotes."""
         escaped = set('$`"\\\n') - ({'"'} if is_document else set())
+        escaped |= {"}"} if is_default else set()
         while self.position < end:
             position = self.position
             char = self.text[position]
@@ -240,6 +261,11 @@ class WordReader:
                 self.position += 2
                 if following != "\n":
                     self._add(following, position, self.position, quoted=True)
+            elif is_default and char == '"':
+                self.position += 1
+                self._add("", position, self.position, quoted=True)
+            elif is_default and self.text.startswith("$'", position):
+                self._ansi()
             elif char in "$`":
                 self._expansion(quoted=True)
             else:
@@ -289,7 +315,8 @@ class WordReader:
                 self._append(PartKind.VARIABLE, whole["name"], start, end, quoted=quoted)
                 return
             offset = start + 2 + whole.start("default")
-            read = default_word(default, [self.at(offset + i) for i in range(len(default) + 1)])
+            offsets = [self.at(offset + i) for i in range(len(default) + 1)]
+            read = default_word(default, offsets, is_quoted=quoted)
             self._append(
                 PartKind.VARIABLE,
                 whole["name"],
@@ -298,7 +325,7 @@ class WordReader:
                 quoted=quoted,
                 operator=whole["operator"],
                 default=read.text,
-                fallback=() if read.text is not None and not read.is_quoted else read.parts,
+                fallback=() if read.text is not None and not _has_quotes(read) else read.parts,
             )
         else:
             self._opaque(end, quoted)
@@ -315,6 +342,16 @@ class WordReader:
         self._add(text, start, start + len(body), quoted=True)
 
 
-def default_word(text: str, offsets: Sequence[int] | None = None) -> Word:
-    """Return the word behind an operator in `${...}`: blanks are a part of it."""
-    return WordReader(text, offsets).body()
+def _has_quotes(word: Word) -> bool:
+    return any(part.is_quoted for part in word.parts)
+
+
+def default_word(
+    text: str, offsets: Sequence[int] | None = None, *, is_quoted: bool = False
+) -> Word:
+    """Return the word behind an operator in `${...}`: blanks are a part of it.
+
+    Inside double quotes (*is_quoted*) single quotes are a part of it, too.
+    """
+    reader = WordReader(text, offsets)
+    return reader.quoted_default() if is_quoted else reader.body()
