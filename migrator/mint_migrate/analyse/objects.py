@@ -42,6 +42,7 @@ class ObjectTracker:
         self.calls = calls
         self.functions = functions
         self.held: dict[tuple[int, str], int] = {}
+        self._followed: set[ast.AST] = set()
         for scope in scopes.scopes:
             for name, bounds in scope.bindings.items():
                 for bound in bounds:
@@ -115,18 +116,24 @@ class ObjectTracker:
     def _returned(self, value: ast.expr, index: int | None) -> int | None:
         """Return what a call of a function of the file gives back, or one element of it."""
         function = self.functions.called(value) if isinstance(value, ast.Call) else None
-        for result in function.results if function is not None else ():
-            number = None
-            if isinstance(result, ast.Tuple):
-                if index is not None and index < len(result.elts):
-                    number = self.number_of(result.elts[index])
-            elif index is None:
-                number = self.number_of(result)
-            elif isinstance(result, ast.Call):
-                number = self._unpacked(result, index)
-            if number is not None:
-                return number
-        return None
+        if function is None or function.node in self._followed:
+            return None
+        # A function that calls itself gives back what its other ends give back.
+        self._followed.add(function.node)
+        try:
+            found = (self._element(result, index) for result in function.results)
+            return next((number for number in found if number is not None), None)
+        finally:
+            self._followed.discard(function.node)
+
+    def _element(self, result: ast.expr, index: int | None) -> int | None:
+        """Return what one `return` of a function gives back, or one element of it."""
+        if isinstance(result, ast.Tuple):
+            is_there = index is not None and index < len(result.elts)
+            return self.number_of(result.elts[index or 0]) if is_there else None
+        if index is None:
+            return self.number_of(result)
+        return self._unpacked(result, index) if isinstance(result, ast.Call) else None
 
     def _unpacked(self, result: ast.Call, index: int) -> int | None:
         """Return an element of what a function passes on from another one that returns several."""

@@ -39,18 +39,23 @@ def _statement(facts: Facts, span: Span) -> Statement:
 
 
 def _lose(ledger: Ledger, statement: Statement, code: str) -> None:
-    for name in statement.binds:
-        owner = ledger.owner_of(name, statement.scope)
+    """Take out the names that nothing binds any more, also those bound inside the statement."""
+    bindings = ledger.facts.bindings
+    lost = {(name, ledger.owner_of(name, statement.scope)) for name in statement.binds}
+    lost |= {
+        (item.name, item.scope) for item in bindings if contains(statement.span, item.statement)
+    }
+    for name, owner in sorted(lost, key=str):
         if owner is None:
             continue
         others = [
             item
-            for item in ledger.facts.bindings
+            for item in bindings
             if item.name == name
             and item.scope == owner
             and item.statement != statement.span
-            and item.statement not in ledger.broken
             and item.kind not in {"parameter", "delete"}
+            and not any(contains(span, item.statement) for span in ledger.broken)
         ]
         if not others:
             ledger.removed.setdefault((name, owner), code)

@@ -167,3 +167,24 @@ def test_names_a_del_statement_deletes_are_known():
         statement.deletes for statement in facts("a = b = 1\ndel a, b\nx = []\ndel x[0]").statements
     ]
     assert deleted == [(), ("a", "b"), (), ()]
+
+
+@pytest.mark.parametrize(
+    ("ends", "uses"),
+    [
+        ("return load(name[:-1])", []),
+        ("return load(name[:-1])[0], 1", []),
+        (
+            "if name:\n        return load(name[:-1])\n    return Auto.from_pretrained(name)",
+            ["save_pretrained"],
+        ),
+    ],
+)
+def test_a_function_that_calls_itself_gives_back_what_its_other_ends_do(ends, uses):
+    text = (
+        "from transformers import AutoModelForCausalLM as Auto\n"
+        f"def load(name):\n    {ends}\n"
+        "model = load('x/')\nfirst, second = load('x/')\nmodel.save_pretrained('z')\n"
+        "other = Auto.from_pretrained('y')\n"
+    )
+    assert [use.chain for use in facts(text).uses] == uses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 from textwrap import indent
 
@@ -189,7 +190,7 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
         return False
     if context.evaluation_rows is None or not _is_replaceable(ledger, use.statement):
         return False
-    rows = context.evaluation_rows.replace("{dataset}", dataset)
+    rows = context.evaluation_rows.replace("{dataset}", _iterable(dataset))
     ledger.exact(
         use.found,
         _row(ledger, use),
@@ -208,6 +209,12 @@ def _evaluate(ledger: Ledger, use: Use, context: AfterTraining) -> bool:
         text = f'{{"eval_loss": {call.format(rows)}}}'
         ledger.edits[use.found.span] = Edit(span=use.found.span, text=text, is_statement=False)
     return True
+
+
+def _iterable(text: str) -> str:
+    """Return an expression so that it may stand behind the `in` of a comprehension."""
+    is_choice = isinstance(ast.parse(text, mode="eval").body, ast.IfExp)
+    return f"({text})" if is_choice else text
 
 
 def _by_row(ledger: Ledger, use: Use, reason: str = "") -> None:

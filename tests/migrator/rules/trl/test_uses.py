@@ -100,6 +100,7 @@ def test_a_use_with_a_counterpart_is_converted(after, chain, fidelity, line):
             'm = {"eval_loss": evaluate(training_client, eval_rows, config)}',
         ),
         ("m = trainer.evaluate(other)", "for row in other]"),
+        ("m = trainer.evaluate(a if b else c)", "for row in (a if b else c)]"),
         ('print(trainer.evaluate()["eval_loss"])', 'print({"eval_loss": evaluate('),
         ('if trainer.evaluate()["eval_loss"] < 1:\n    print(1)', 'if {"eval_loss": evaluate('),
     ],
@@ -162,6 +163,24 @@ def test_a_broken_statement_takes_those_that_need_its_result_with_it():
     for line in ("loader = trainer", "batch = next", "print(batch)"):
         assert f"# {line}" in text
     assert "\nprint('kept')" in text
+
+
+def test_names_bound_inside_a_broken_statement_are_gone_with_it():
+    after = """
+found = trainer.get_x()
+if found:
+    word = found[0]
+else:
+    word = str(found)
+print(word)
+size = 1
+if found:
+    size = 2
+print(size)
+"""
+    text = converted(sft(after=after))
+    assert "# print(word)" in text
+    assert "\nprint(size)" in text
 
 
 @pytest.mark.parametrize(
