@@ -134,6 +134,34 @@ statement = st.recursive(st.one_of(_show, _show, _assignment), _nested, max_leav
 script = st.lists(statement, min_size=2, max_size=6).map(
     lambda statements: START + "\n".join(statements) + "\n"
 )
+_SOURCES = (
+    *("source env.sh", ". ./env.sh", 'source "$(dirname "$0")/env.sh"', ". conf/more.sh 7 'x y'"),
+    'HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)\nsource "$HERE/conf/more.sh"',
+    "[ -f env.sh ] && . env.sh",
+    "if [[ ! -f conf/more.sh ]]; then exit 1; fi\nsource conf/more.sh",
+    "f() { source env.sh; }\nf 1 2\nf() { :; }",
+    "for i in 1 2; do B=$a$B; source env.sh; done",
+    "( . conf/more.sh )",
+    "cd conf\n. ./more.sh\ncd ..",
+)
+_RETURNS = st.builds("{} && return 0".format, condition)
+_quiet = st.recursive(st.one_of(_assignment, _assignment, _RETURNS), _nested, max_leaves=4)
+_file = st.lists(_quiet, min_size=1, max_size=4).map("\n".join)
+sourcing = st.tuples(
+    st.lists(st.one_of(statement, st.sampled_from(_SOURCES)), min_size=2, max_size=6).map(
+        lambda statements: START + "\n".join(statements) + '\nshow $a "$B" $lr $X_1 "$@"\n'
+    ),
+    st.fixed_dictionaries(
+        {
+            "env.sh": _file,
+            "conf/more.sh": st.one_of(
+                _file,
+                _file.map('. "$(dirname "$BASH_SOURCE")/../env.sh"\n{}'.format),
+            ),
+        }
+    ),
+)
+"""A script, and the files that it sources, by path."""
 _ODD = (
     *("if ", "then", "fi", "for x in ", "do ", "done", "case ", " in", "esac", ";;", "(", ")"),
     *("{", "}", "[[", "]]", "((", "))", "$(", "${", "`", "'", '"', "\\", "<<EOF\n", "EOF\n"),

@@ -16,7 +16,8 @@ script that imports one of them. Of each launch these are one item each:
 An array or unquoted variable is looked through where every way to the command gives it the same
 value: it is assigned before, in a block that the command is in too, and nowhere in another block.
 Then the pieces of its value count, each where it stands; a here-document that `read` or `cat` puts
-into a variable is such a value. If what a variable holds is one expansion, the variable's word is
+into a variable is such a value, and so is what a file assigns that the script sources by the end of a
+path that is written out (`source "$HERE/conf/env.sh"`); its pieces stand in that file. If what a variable holds is one expansion, the variable's word is
 the item. Two launches that share an array have each of its pieces once each.
 
 Places are line and column of the first character, both from 1; of a quoted word those of its quote.
@@ -27,7 +28,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -61,7 +62,7 @@ class Item:
     line: int
     column: int
     path: str = ""
-    """The YAML file it stands in; empty for the shell script."""
+    """The YAML or sourced file it stands in; empty for the shell script."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,7 @@ class Word:
 
     text: str
     start: int
+    path: str = ""
 
 
 @dataclass(slots=True)
@@ -94,12 +96,14 @@ class _Script:
     """Offset of a `<<` -> extent of its body."""
     commands: list[_Command] = field(default_factory=list)
     assigned: dict[str, list[_Assigned]] = field(default_factory=dict)
+    sourced: dict[str, str] = field(default_factory=dict)
+    """Path of a sourced file -> its text."""
 
 
 def launches(path: Path) -> list[list[Item]]:
     """Return the items of every launch of a shell script, launches in the order of the text."""
     text = path.read_text(encoding="utf-8")
-    script = _read(text)
+    script = _read(text, path.parent)
     found = []
     for command in script.commands:
         items = _items(script, command, path.parent)
@@ -122,10 +126,11 @@ def _items(script: _Script, command: _Command, folder: Path) -> list[Item] | Non
     if entry is None:
         return None
     is_verl = "openrlhf" not in words[entry].text
+    text = script.text
     options = words[entry + 1 :]
     found = [("launcher", word) for word in _launcher_flags(words[:entry])]
     found += [(group, word) for group, word in _options(options, is_verl=is_verl)]
-    items = [_item(script.text, group, word) for group, word in found]
+    items = [_item(script.sourced.get(word.path, text), group, word) for group, word in found]
     return items + (list(_keys(options, folder)) if is_verl else [])
 
 
@@ -218,7 +223,7 @@ def _item(text: str, group: str, word: Word) -> Item:
     name = word.text if group == "rest" else re.split(r"=", word.text.strip("\"'"), maxsplit=1)[0]
     line = text.count("\n", 0, word.start) + 1
     column = word.start - text.rfind("\n", 0, word.start)
-    return Item(group=group, name=name.lstrip("+~"), line=line, column=column)
+    return Item(group=group, name=name.lstrip("+~"), line=line, column=column, path=word.path)
 
 
 def _looked_through(
@@ -253,16 +258,38 @@ def _value(script: _Script, name: str, word: Word, command: _Command) -> list[Wo
     return result
 
 
-def _read(text: str) -> _Script:
-    """Take a script apart into commands and assignments."""
+def _read(text: str, folder: Path) -> _Script:
+    """Take a script apart into commands and assignments, those of files that it sources included."""
     masked, documents = mask(text)
     script = _Script(text=text, masked=masked, documents=documents)
     block: list[int] = []
     for start, end in _command_extents(masked):
         words = _words(text, masked, start, end)
         _follow_blocks(words, block)
+        if words and words[0].text in {"source", "."}:
+            _source(script, words, tuple(block), folder)
         _take(script, words, tuple(block))
     return script
+
+
+def _source(script: _Script, words: list[Word], block: tuple[int, ...], folder: Path) -> None:
+    """Take over what a sourced file assigns, as if where it is sourced."""
+    written = re.search(r"(?:^|[/)}])([\w.-]+(?:/[\w.-]+)*)\"?$", words[1].text)
+    if written is None or not (folder / written[1]).is_file():
+        return
+    path = written[1]
+    script.sourced[path] = (folder / path).read_text(encoding="utf-8")
+    inner = _read(script.sourced[path], folder)
+    for name, values in inner.assigned.items():
+        script.assigned.setdefault(name, []).extend(
+            replace(
+                each,
+                start=words[0].start,
+                block=block,
+                pieces=[replace(piece, path=path) for piece in each.pieces],
+            )
+            for each in values
+        )
 
 
 def _follow_blocks(words: list[Word], block: list[int]) -> None:

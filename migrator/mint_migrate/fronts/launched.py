@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from mint_migrate.check import check_text
+from mint_migrate.fronts.sourced import with_origins
 from mint_migrate.launches.commands import Launch, is_arguments
 from mint_migrate.launches.composed import Composed, compose
 from mint_migrate.launches.given import Given
@@ -114,12 +115,13 @@ def migrate_launch(
     notices = (*settings.notices, *launcher.notices, *_about(work))
     if problem is not None:
         notices += (f"{problem.code}: {problem.note}",)
+    options_given = [*launch.flags, *launch.launcher_flags, *launch.submission]
     outcome = Migrated(
         source=source,
         framework=launch.framework,
         version=version,
         evidence=evidence,
-        decisions=(*decisions, *apart),
+        decisions=with_origins((*decisions, *apart), options_given),
         text=text,
         notices=tuple(dict.fromkeys(notices)),
     )
@@ -227,6 +229,7 @@ def _strays(work: _Work) -> Iterator[Decision]:
             name=f"{work.launch.framework}.{word.source}",
             span=work.places.span(word.start, word.end),
             source_text=word.source,
+            path=work.places.path(word.start),
         )
         if is_arguments(word):
             yield Decision(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from mint_migrate.detect import mentions_source_package
 from mint_migrate.fronts.launched import LaunchResult, migrate_launch
+from mint_migrate.fronts.sourced import about_sourced
 from mint_migrate.fronts.trl_command import CommandResult, TrlCommand, migrate_command
 from mint_migrate.launches.commands import Launch, find_launches, hidden_commands
 from mint_migrate.launches.given import ConfigError, read_yaml
@@ -58,7 +59,8 @@ def migrate_launcher(source: Source, options: Options, tables: Tables, read: Rea
     """Migrate a shell script. Files that it names are read, nothing is executed."""
     if not _WORTH.search(source.text):
         return _no_training(source)
-    shell, places = read_shell(source.text), Places(source.text)
+    shell = read_shell(source.text, read)
+    places = Places(source.text, shell.pages)
     launches = find_launches(shell, places)
     mine = [launch for launch in launches if launch.method or _is_trl_script(launch, read)]
     hidden = hidden_commands(shell, launches)
@@ -75,7 +77,8 @@ def migrate_launcher(source: Source, options: Options, tables: Tables, read: Rea
             _user_script(work, launch)
         elif (failed := _training(work, launch, own)) is not None:
             return failed
-    return _joined(work, mine)
+    outcome = _joined(work, mine)
+    return replace(outcome, notices=(*outcome.notices, *about_sourced(shell, places)))
 
 
 def migrate_config(source: Source, options: Options, tables: Tables, read: Read) -> Outcome:
@@ -110,17 +113,7 @@ def _in_strings(work: _Work, words: Sequence[Word]) -> None:
     """Commands that another shell reads, here or elsewhere, are for a person."""
     note = "the command stands inside a string; put it into a script of its own"
     decisions = [
-        Decision(
-            found=Found(
-                kind=Kind.FLAG,
-                name="trl",
-                span=work.places.span(word.start, word.end),
-                source_text=word.source,
-            ),
-            fidelity=Fidelity.MANUAL,
-            code="MM123",
-            note=note,
-        )
+        Decision(found=_found(work, "trl", word), fidelity=Fidelity.MANUAL, code="MM123", note=note)
         for word in words
     ]
     work.marks += [
@@ -128,6 +121,16 @@ def _in_strings(work: _Work, words: Sequence[Word]) -> None:
         for start in dict.fromkeys(work.places.line_start(word.start) for word in words)
     ]
     work.done.append(_outcome(work, decisions, text=None))
+
+
+def _found(work: _Work, name: str, word: Word) -> Found:
+    return Found(
+        kind=Kind.FLAG,
+        name=name,
+        span=work.places.span(word.start, word.end),
+        source_text=word.source,
+        path=work.places.path(word.start),
+    )
 
 
 def _outcome(
@@ -192,7 +195,7 @@ def _trl_command(work: _Work, launch: Launch) -> CommandResult:
         span=work.places.span(launch.start, launch.script_end),
         launcher=launch.launcher,
         launcher_flags=launch.launcher_flags,
-        strays=[(word, work.places.span(word.start, word.end)) for word in launch.strays],
+        strays=[_found(work, f"trl.{word.source}", word) for word in launch.strays],
     )
     return migrate_command(command, work.source, work.options, work.tables, work.read)
 
@@ -255,7 +258,7 @@ def _counted(decision: Decision, number: int, script: str) -> Decision:
     )
 
 
-def _joined(work: _Work, launches: Sequence[Launch]) -> Outcome:
+def _joined(work: _Work, launches: Sequence[Launch]) -> Migrated:
     """Return the outcomes of all commands as one."""
     first = work.done[0]
     decisions = tuple(item for outcome in work.done for item in outcome.decisions)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mint_migrate.fronts.draft import Draft, Request, write_draft
+from mint_migrate.fronts.sourced import with_origins
 from mint_migrate.launches.given import ConfigError, Given, literal, read_yaml
 from mint_migrate.launches.options import (
     ADAPTER,
@@ -20,13 +21,13 @@ from mint_migrate.launches.options import (
     option_row,
     part_of,
 )
-from mint_migrate.launches.processes import Launcher, Read, found_of, place_words
+from mint_migrate.launches.places import place_words
+from mint_migrate.launches.processes import Launcher, Read, found_of
 from mint_migrate.launches.values import Environment, is_true
 from mint_migrate.model.outcome import Migrated, Outcome
 from mint_migrate.model.plan import Decision, Fidelity, Found, Kind
 from mint_migrate.model.source import Options, Source, Span
 from mint_migrate.pipeline import Origin, migrate_source
-from mint_migrate.shell.words import Word
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.todo import marker
 
@@ -45,7 +46,8 @@ class TrlCommand:
     """Where the command stands; for what no option answers for."""
     launcher: str | None = None
     launcher_flags: Sequence[Given] = ()
-    strays: Sequence[tuple[Word, Span]] = ()
+    strays: Sequence[Found] = ()
+    """Words that belong to no option."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,14 +203,13 @@ def _strays(work: _Work) -> list[Decision]:
     """Return one decision for each word that belongs to no option."""
     return [
         Decision(
-            found=Found(
-                kind=Kind.FLAG, name=f"trl.{word.source}", span=span, source_text=word.source
-            ),
+            found=found,
             fidelity=Fidelity.MANUAL,
             code="MM123",
-            note=f"`{word.source}` stands for options that the text does not show; write them out",
+            note=f"`{found.source_text}` stands for options that the text does not show; "
+            "write them out",
         )
-        for word, span in work.command.strays
+        for found in work.command.strays
     ]
 
 
@@ -268,7 +269,7 @@ def _put_back(work: _Work, draft: Draft, outcome: Migrated, strays: list[Decisio
     return replace(
         outcome,
         source=work.source,
-        decisions=tuple(decisions),
+        decisions=with_origins(decisions, [*work.given, *work.command.launcher_flags]),
         notices=(*notices, *work.launcher.notices, *dict.fromkeys(orphans)),
     )
 

@@ -34,6 +34,8 @@ class Given:
     """What stands before the key of an override: `+`, `++` or `~`."""
     number: str = ""
     """How a number is written, where `data` is one."""
+    origins: tuple[str, ...] = ()
+    """Lines of other files that its value comes from, in words."""
 
     @property
     def text(self) -> str | None:
@@ -84,15 +86,22 @@ def _is_flag(word: Word) -> bool:
 
 
 def _flag(name: str, word: Word, values: Sequence[Word], places: Places) -> Given:
-    behind = [value for value in values if value.start >= word.end]
+    behind = [value for value in values if is_behind(value, word, places)]
     end = behind[-1].end if behind else word.end
     return Given(
         name=name.lstrip("-").replace("-", "_"),
         kind=Kind.FLAG,
         span=places.span(word.start, end),
         source_text=" ".join([word.source, *(value.source for value in behind)]),
+        path=places.path(word.start),
         words=tuple(values),
+        origins=places.origins([word, *values]),
     )
+
+
+def is_behind(value: Word, word: Word, places: Places) -> bool:
+    """Say whether a value stands behind the word of its option, in the same file."""
+    return value.start >= word.end and places.path(value.start) == places.path(word.start)
 
 
 def read_yaml(text: str, path: str = "", *, nested: bool = False) -> list[Given]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mint_migrate.launches.given import Given
+from mint_migrate.launches.given import Given, is_behind
 from mint_migrate.launches.places import Places
 from mint_migrate.model.plan import Kind
 from mint_migrate.shell.words import Word
@@ -68,14 +68,17 @@ def _flag(name: str, word: Word, value: Word | None, places: Places) -> Given:
     words = (value,) if value is not None else ()
     if value is None and "=" in word.lead:
         words = (word.after(word.lead.index("=") + 1),)
-    end = value.end if value is not None and value.start >= word.end else word.end
+    is_there = value is not None and is_behind(value, word, places)
+    end = value.end if value is not None and is_there else word.end
     source = word.source if value is None else f"{word.source} {value.source}"
     return Given(
         name=name,
         kind=Kind.FLAG,
         span=places.span(word.start, end),
         source_text=source,
+        path=places.path(word.start),
         words=words,
+        origins=places.origins((word, *words)),
     )
 
 
@@ -92,10 +95,12 @@ def _override(word: Word, places: Places) -> Given | None:
         kind=Kind.CONFIG_KEY,
         span=places.span(word.start, word.end),
         source_text=word.source,
+        path=places.path(word.start),
         prefix=match["prefix"] or "",
         words=() if text is not None else (value,),
         data=read_value(text) if text is not None and match["equals"] else None,
         number=written_number(text),
+        origins=places.origins([word]),
     )
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from mint_migrate.launches.given import ConfigError, Given, read_yaml
 from mint_migrate.launches.options import launcher_row
 from mint_migrate.model.plan import Decision, Fidelity, Found
-from mint_migrate.model.source import Span
 from mint_migrate.tables.lookup import Tables
 from mint_migrate.tables.rows import Row
 
@@ -166,8 +165,3 @@ def _number(given: Given) -> int | None:
         hosts = [host.partition(":")[2] for host in text.split("@")]
         return sum(len(host.split(",")) for host in hosts) if all(hosts) else None
     return int(text) if re.fullmatch(r"\d+", text) else None
-
-
-def place_words(span: Span, path: str) -> str:
-    """Return a place as sentences name it."""
-    return f"line {span.line} of {path}" if path else f"line {span.line}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mint_migrate.launches.nested import Nested
 from mint_migrate.shell.bindings import Scope
 from mint_migrate.shell.grammar import parse
+from mint_migrate.shell.pages import Pages, ReadFile
 from mint_migrate.shell.resolve import Resolver
 from mint_migrate.shell.setters import ARGUMENTS, inside, names_set_in
 from mint_migrate.shell.simple import DECLARES
@@ -34,7 +35,7 @@ ENGINES = re.compile(
 class ShellScript:
     """The commands of a script, as written, and the variables it sets."""
 
-    text: str
+    pages: Pages
     commands: tuple[Command, ...]
     variables: dict[str, tuple[Word, ...]] = field(default_factory=dict)
     """Those that are known at the end; the elements of an array, one word otherwise."""
@@ -46,6 +47,11 @@ class ShellScript:
     """A command that does more than set things up stands in a loop, a branch or a function."""
     _scopes: dict[int, Scope] = field(default_factory=dict)
     _values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """Return the script and the files that it sources, one behind the other."""
+        return self.pages.text
 
     @property
     def only_sets_up(self) -> bool:
@@ -71,7 +77,7 @@ class ShellScript:
         if nested.outer_names & frozenset(names_set_in(script.root, {})):
             return None
         scope = self._scopes.get(id(command), Scope()).copy()
-        return _followed(self.text, script, scope, is_nested=True)
+        return _followed(self.pages, script, scope, is_nested=True)
 
     def candidates(self, name: str) -> tuple[str, ...]:
         """Return the texts that a variable is given somewhere in the script, in order."""
@@ -99,13 +105,20 @@ def _is_work(command: Command) -> bool:
     return program not in _SETS_UP
 
 
-def read_shell(text: str) -> ShellScript:
-    """Return the commands of a script. Text that is no shell gives commands nobody knows."""
-    return _followed(text, parse(text), Scope())
+def read_shell(text: str, read: ReadFile | None = None) -> ShellScript:
+    """Return the commands of a script. Text that is no shell gives commands nobody knows.
+
+    Args:
+        text: the script.
+        read: returns the text of a file that it sources; without it none is read.
+    """
+    return _followed(Pages(text, read), parse(text), Scope())
 
 
-def _followed(text: str, script: Script, scope: Scope, *, is_nested: bool = False) -> ShellScript:
-    walker = Walker(text)
+def _followed(
+    pages: Pages, script: Script, scope: Scope, *, is_nested: bool = False
+) -> ShellScript:
+    walker = Walker(pages)
     if is_nested:
         walker.effects.vary(ARGUMENTS, scope)
     end = walker.follow(script.root, scope)
@@ -114,7 +127,7 @@ def _followed(text: str, script: Script, scope: Scope, *, is_nested: bool = Fals
     varying |= walker.effects.unknown
     varying |= {name for name, item in end.bindings.items() if item.varies}
     return ShellScript(
-        text=text,
+        pages=pages,
         commands=tuple(command for command in script.commands if command.words),
         variables={name: words for name, words in known.items() if name not in varying},
         varying=frozenset(varying),

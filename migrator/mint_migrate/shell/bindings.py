@@ -47,6 +47,8 @@ class Binding:
     """The text does not show which of several values it is."""
     candidates: tuple[str, ...] = ()
     """Of several, those that are text, in the order of the script."""
+    path: str | None = None
+    """What it says as a path, where it is not text but built from where the script lies."""
 
     @property
     def text(self) -> str | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
 from mint_migrate.shell.bindings import Binding, Scope, varying
 from mint_migrate.shell.fields import kept, merged
+from mint_migrate.shell.pages import Pages
+from mint_migrate.shell.paths import entered, path_of
 from mint_migrate.shell.resolve import Resolver
 from mint_migrate.shell.setters import (
     ARGUMENTS,
     DIRECTORY,
     NAMING,
+    SOURCES,
     defaulting_parts,
     names_given,
 )
@@ -20,14 +24,16 @@ from mint_migrate.shell.syntax import Assignment, Command
 from mint_migrate.shell.words import Part, PartKind, Place, Word
 
 _BLANKS = " \t\n"
+_SECRET = re.compile(r"(?:^|_)(?:KEY|PASS|PASSWD|PASSWORD|SECRET|TOKEN)$", re.IGNORECASE)
+"""Names of what sourced files keep out of scripts: it is read where the script runs."""
 
 
 class Effects:
     """Changes scopes as commands do, and collects what variables are given."""
 
-    def __init__(self, text: str) -> None:
-        """Take the whole script, from which words are quoted in reports."""
-        self.text = text
+    def __init__(self, pages: Pages) -> None:
+        """Take the script, with the files that it sources."""
+        self.pages = pages
         self.serials = count(1)
         self.values: dict[str, dict[str, None]] = {}
         """The texts that a variable is given, in order."""
@@ -35,6 +41,16 @@ class Effects:
         """Variables that are given something that is not text."""
         self.names: set[str] = set()
         """Variables that are given anything."""
+
+    @property
+    def text(self) -> str:
+        """Return the whole text, from which words are quoted in reports."""
+        return self.pages.text
+
+    def path_of(self, word: Word, scope: Scope) -> str | None:
+        """Return what a word says as a path, None where the text does not show it."""
+        page = self.pages.at(word.parts[0].places[0].start if word.parts[0].places else 0)
+        return path_of(word, scope, None if page is None else page.path)
 
     def assign(self, command: Command, scope: Scope) -> None:
         """Assign what stands alone, or behind `export` and the like."""
@@ -59,9 +75,15 @@ class Effects:
     ) -> None:
         """Give a variable a value."""
         self.names.add(name)
+        if words and _SECRET.search(name) and self.pages.at(words[0].start) is not None:
+            self.vary((name,), scope)
+            return
         if not is_array and not scope.is_dead:
             self._note(name, words)
-        scope.put(name, Binding(serial=next(self.serials), words=words, is_array=is_array))
+        is_path = len(words) == 1 and not is_array and words[0].text is None
+        path = self.path_of(words[0], scope) if is_path else None
+        serial = next(self.serials)
+        scope.put(name, Binding(serial=serial, words=words, is_array=is_array, path=path))
 
     def vary(self, names: Iterable[str], scope: Scope) -> None:
         """Give variables values that the text does not show."""
@@ -94,10 +116,10 @@ class Effects:
         program = words[0].text or ""
         if program in {"exit", "return"} or (program == "exec" and len(words) > 1):
             scope.is_dead = True
-        elif program in {"source", ".", "eval"}:
+        elif program in SOURCES or program == "eval":
             scope.is_open = True
         elif program in DIRECTORY:
-            self.vary(("PWD",), scope)
+            self._enter(words, scope)
         elif program == "set":
             self._set_options(words, scope)
         elif program == "shift":
@@ -114,6 +136,14 @@ class Effects:
         for number in range(1, 10):
             value = words[number - 1 : number]
             scope.put(str(number), Binding(serial=next(self.serials), words=value))
+
+    def _enter(self, words: tuple[Word, ...], scope: Scope) -> None:
+        """Change the folder; the shell's name for it is not known."""
+        before = scope.copy()
+        self.vary(("PWD",), scope)
+        path = self.path_of(words[1], before) if len(words) == 2 else None
+        folder = None if path is None else entered(path, before)
+        scope.put("PWD", replace(scope.bindings["PWD"], path=folder))
 
     def _of_default(self, part: Part, value: tuple[Part, ...]) -> Binding:
         self.names.add(part.text)

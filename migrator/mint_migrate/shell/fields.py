@@ -63,6 +63,7 @@ def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
             text=last.text + part.text,
             places=places or last.places,
             is_quoted=last.is_quoted and part.is_quoted,
+            joined=(*last.starts, *part.starts),
         )
     if result:
         return tuple(result)

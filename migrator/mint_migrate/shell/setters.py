@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
 from mint_migrate.shell.simple import DECLARES
@@ -24,6 +24,7 @@ from mint_migrate.shell.words import Part
 
 ARGUMENTS = ("@", *map(str, range(1, 10)))
 """The arguments of a script or function, all of them first."""
+SOURCES = frozenset({"source", "."})
 DIRECTORY = frozenset({"cd", "pushd", "popd"})
 NAMING = frozenset({"getopts", "let", "mapfile", "printf", "read", "readarray", "unset"})
 """Commands that set the variables they are given."""
@@ -64,19 +65,45 @@ def defaulting_parts(command: Command) -> Iterator[Part]:
 
 
 def names_set_in(
-    node: Node | None, functions: Mapping[str, Function], entered: set[str] | None = None
+    node: Node | None,
+    functions: Mapping[str, Function],
+    sourced: Callable[[Command], Node | None] = lambda _: None,
+    entered: set[int] | None = None,
 ) -> Iterator[str]:
-    """Yield the names that a part of a script may set, functions that it calls included."""
+    """Yield the names that a part of a script may set.
+
+    Args:
+        node: the part.
+        functions: those that it may call, which count, too.
+        sourced: returns what a command sources, where that is known.
+        entered: identities of the functions and files that are being read.
+    """
     entered = set() if entered is None else entered
     if isinstance(node, Command):
-        yield from _names_set_by(node, functions, entered)
+        yield from _names_set_by(node)
+        program = node.words[0].text if node.words else ""
+        function = functions.get(program or "")
+        inner = sourced(node) if program in SOURCES else function.body if function else None
+        if inner is not None and id(inner) not in entered:
+            entered.add(id(inner))
+            yield from names_set_in(inner, functions, sourced, entered)
     elif isinstance(node, Arithmetic):
         yield from names_in_arithmetic(node.text)
     elif node is not None:
         if isinstance(node, Loop) and node.variable is not None:
             yield node.variable
         for item in inside(node):
-            yield from names_set_in(item, functions, entered)
+            yield from names_set_in(item, functions, sourced, entered)
+
+
+def functions_in(node: Node) -> Iterator[Function]:
+    """Yield the functions that a part of a script defines."""
+    if isinstance(node, Function):
+        yield node
+        yield from functions_in(node.body)
+        return
+    for item in inside(node):
+        yield from functions_in(item)
 
 
 def local_names(node: Node) -> Iterator[str]:
@@ -111,9 +138,7 @@ def inside(node: Node) -> Iterator[Node]:
             return
 
 
-def _names_set_by(
-    command: Command, functions: Mapping[str, Function], entered: set[str]
-) -> Iterator[str]:
+def _names_set_by(command: Command) -> Iterator[str]:
     program = command.words[0].text if command.words else ""
     if not command.words or program in DECLARES:
         yield from (item.name for item in command.assignments)
@@ -124,7 +149,3 @@ def _names_set_by(
         yield from ARGUMENTS
     elif program in DIRECTORY:
         yield "PWD"
-    function = functions.get(program or "")
-    if function is not None and function.name not in entered:
-        entered.add(function.name)
-        yield from names_set_in(function.body, functions, entered)

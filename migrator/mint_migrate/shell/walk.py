@@ -7,16 +7,25 @@ what they disagree on is not known. A loop's body is followed once, with what it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mint_migrate.shell.arithmetic import evaluate
-from mint_migrate.shell.bindings import Scope, joined, varying
+from mint_migrate.shell.bindings import Binding, Scope, joined, varying
 from mint_migrate.shell.conditions import decided
 from mint_migrate.shell.effects import Effects
 from mint_migrate.shell.expansions import pattern_of
+from mint_migrate.shell.pages import Page, Pages
+from mint_migrate.shell.paths import below
 from mint_migrate.shell.resolve import Resolver
-from mint_migrate.shell.setters import ARGUMENTS, local_names, names_in_arithmetic, names_set_in
+from mint_migrate.shell.setters import (
+    ARGUMENTS,
+    SOURCES,
+    functions_in,
+    local_names,
+    names_in_arithmetic,
+    names_set_in,
+)
 from mint_migrate.shell.simple import DECLARES
 from mint_migrate.shell.syntax import (
     Apart,
@@ -35,29 +44,43 @@ from mint_migrate.shell.words import PartKind, Word, default_word
 
 _MOST_STEPS = 20_000
 """Commands that are followed at most; functions that call functions may multiply them."""
+_DEEPEST = 40
+"""Functions and sourced files that are followed within each other at most."""
+_SOURCED = re.compile(r"\.(?:ba|z)?sh$|\.env$|\.conf$|(?:^|/)\.?env\b[^/]*$")
+"""Names of files that are there to be sourced."""
 
 
 class Walker:
     """Follows one script."""
 
-    def __init__(self, text: str) -> None:
-        """Take the whole script, from which words are quoted in reports."""
-        self.text = text
-        self.effects = Effects(text)
+    def __init__(self, pages: Pages) -> None:
+        """Take the script, to which the files that it sources are added."""
+        self.pages = pages
+        self.effects = Effects(pages)
         self.scopes: dict[int, Scope] = {}
         """What is known where a command runs, by its identity; of several runs what they share."""
         self._functions: dict[str, Function] = {}
         self._called: set[str] = set()
         self._steps = 0
         self._active: set[int] = set()
-        """Identities of the functions that are being followed."""
+        """Identities of the functions and sourced files that are being followed."""
+        self._returns: list[list[Scope]] = []
+        """Of each of those, what is known where it returns before its end."""
+        self._before_loops: list[Scope] = []
+
+    @property
+    def text(self) -> str:
+        """Return the whole text, from which words are quoted in reports."""
+        return self.pages.text
 
     def follow(self, root: Node, scope: Scope) -> Scope:
         """Return what is known at the end of a script."""
+        own = {id(node) for node in functions_in(root)}
         end = self._follow(root, scope)
         for name, function in list(self._functions.items()):
             if name not in self._called:
-                self._call(function, None, end.copy())
+                # What a sourced file offers to all its users may have none here.
+                self._call(function, None, end.copy() if id(function) in own else _dead(end))
         return end
 
     def _follow(self, node: Node, scope: Scope) -> Scope:
@@ -101,7 +124,8 @@ class Walker:
         """Return whether a condition holds, None where the text does not show it."""
         match node:
             case Command() if node.words:
-                return decided(node.words, Resolver(scope, self.text))
+                status = decided(node.words, Resolver(scope, self.text))
+                return self._is_there(node, scope) if status is None else status
             case Command():
                 return True if _only_assigns(node) else None
             case Arithmetic():
@@ -117,6 +141,31 @@ class Walker:
                 return self._status(node.items[0], scope)
             case _:
                 return None
+
+    def _is_there(self, command: Command, scope: Scope) -> bool | None:
+        """Return whether a test asks for a file that can be sourced and is there."""
+        texts = [word.text for word in command.words]
+        is_negated = texts[1:2] == ["!"]
+        words = command.words[1 + is_negated : len(texts) - (texts[0] != "test")]
+        if texts[0] not in {"[", "[[", "test"} or len(words) != 2:
+            return None
+        if words[0].text not in {"-e", "-f", "-r", "-s"}:
+            return None
+        path = self._file_of(words[1], scope)
+        is_script = path is not None and _SOURCED.search(path) is not None
+        return not is_negated if path is not None and is_script and self.pages.has(path) else None
+
+    def _file_of(self, word: Word, scope: Scope) -> str | None:
+        path = self.effects.path_of(word, scope)
+        return None if path is None else below(path, scope)
+
+    def _page_of(self, command: Command, scope: Scope) -> Page | None:
+        """Return the file that a command sources, None where it is not known or not there."""
+        words = Resolver(scope, self.text).words(command.words)
+        if len(words) < 2 or words[0].text not in SOURCES:
+            return None
+        path = self._file_of(words[1], scope)
+        return None if path is None else self.pages.page(path)
 
     def _status_of_chain(self, node: Chain, scope: Scope) -> bool | None:
         status = self._status(node.first, scope)
@@ -175,8 +224,8 @@ class Walker:
         if node.variable is not None and words is not None and is_once:
             self.effects.put(node.variable, words, scope)
             return self._follow(node.body, scope)
-        changed = dict.fromkeys(names_set_in(replace(node, variable=None), self._functions))
         before, inside = scope.copy(), scope.copy()
+        changed = dict.fromkeys(self._names_set_in(replace(node, variable=None), before))
         for name in changed:
             inside.put(name, varying(next(self.effects.serials), [before.get(name)]))
         if node.variable is not None:
@@ -185,7 +234,9 @@ class Walker:
             changed[node.variable] = None
         if node.condition is not None:
             inside = self._follow(node.condition, inside)
+        self._before_loops.append(before)
         end = self._follow(node.body, inside.copy())
+        self._before_loops.pop()
         end.is_dead = before.is_dead
         result = joined(before, end, self.effects.serials)
         for name in changed:
@@ -205,34 +256,77 @@ class Walker:
         words = Resolver(scope, self.text).words(command.words)
         if not words:
             return scope
-        function = self._functions.get(words[0].text or "")
-        if function is not None:
-            return self._call(function, words[1:], scope)
+        program = words[0].text or ""
+        if program in self._functions:
+            return self._call(self._functions[program], words[1:], scope)
+        if program in SOURCES and len(words) > 1:
+            return self._source(command, words, scope)
+        if program == "return" and self._returns and not scope.is_dead:
+            self._returns[-1].append(scope.copy())
         self.effects.run(command, words, scope)
         return scope
+
+    def _source(self, command: Command, words: tuple[Word, ...], scope: Scope) -> Scope:
+        """Follow the file that a command sources."""
+        page = self._page_of(command, scope)
+        if page is not None and self._before_loops:
+            # What it sets has to be known where the loop starts.
+            known = self._page_of(command, self._before_loops[0])
+            page = page if page is known else None
+        if page is None:
+            self.pages.unread[command.start] = words[1].source
+            self.effects.run(command, words, scope)
+            return scope
+        if id(page) in self._active or self._is_deep():
+            self.effects.vary(self._names_set_in(page.script.root, scope), scope)
+            return scope
+        kept = {name: scope.get(name) for name in ARGUMENTS} if words[2:] else {}
+        if words[2:]:
+            self.effects.give_arguments(words[2:], scope)
+        return _restored(self._entered(page, page.script.root, scope), kept)
+
+    def _is_deep(self) -> bool:
+        return self._steps > _MOST_STEPS or len(self._active) > _DEEPEST
+
+    def _names_set_in(self, node: Node, scope: Scope) -> list[str]:
+        """Return the names that a part of a script may set, in files that it sources, too."""
+
+        def sourced(command: Command) -> Node | None:
+            page = self._page_of(command, scope)
+            return None if page is None else page.script.root
+
+        return list(names_set_in(node, self._functions, sourced))
+
+    def _entered(self, owner: Function | Page, node: Node, scope: Scope) -> Scope:
+        """Follow what may return before its end; return what is known behind it."""
+        self._active.add(id(owner))
+        self._returns.append([])
+        scope = self._follow(node, scope)
+        self._active.discard(id(owner))
+        return self._joined([scope, *self._returns.pop()])
 
     def _call(self, function: Function, arguments: tuple[Word, ...] | None, scope: Scope) -> Scope:
         """Follow the body of a function; None stands for arguments that are not known."""
         self._called.add(function.name)
-        if id(function) in self._active or self._steps > _MOST_STEPS:
-            self.effects.vary(names_set_in(function.body, self._functions), scope)
+        if id(function) in self._active or self._is_deep():
+            self.effects.vary(self._names_set_in(function.body, scope), scope)
             return scope
         kept = {name: scope.get(name) for name in (*ARGUMENTS, *local_names(function.body))}
         if arguments is None:
             self.effects.vary(ARGUMENTS, scope)
         else:
             self.effects.give_arguments(arguments, scope)
-        self._active.add(id(function))
-        was_dead = scope.is_dead
-        scope = self._follow(function.body, scope)
-        self._active.discard(id(function))
-        scope.is_dead = was_dead
-        for name, binding in kept.items():
-            if binding is None:
-                scope.drop(name)
-            else:
-                scope.put(name, binding)
-        return scope
+        return _restored(self._entered(function, function.body, scope), kept)
+
+
+def _restored(scope: Scope, kept: Mapping[str, Binding | None]) -> Scope:
+    """Give variables back the values they had."""
+    for name, binding in kept.items():
+        if binding is None:
+            scope.drop(name)
+        else:
+            scope.put(name, binding)
+    return scope
 
 
 _WAYS: dict[type, Callable[..., Scope]] = {

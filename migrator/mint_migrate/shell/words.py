@@ -54,6 +54,13 @@ class Part:
     """It comes out of an unquoted expansion, so blanks in it separate words."""
     places: tuple[Place, ...] = field(default=(), compare=False)
     """Where it stands, then the expansion that put it there, and so on outwards."""
+    joined: tuple[int, ...] = field(default=(), compare=False)
+    """Of a text made of several, where each of them starts."""
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Return where it, or all that it is made of, starts."""
+        return self.joined or tuple(place.start for place in self.places[:1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

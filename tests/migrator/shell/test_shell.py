@@ -9,7 +9,7 @@ from mint_migrate.launches.places import Places
 from mint_migrate.launches.script import ShellScript, read_shell
 from mint_migrate.shell.words import Part, PartKind, Word
 from support.bash import printed, read
-from support.shell_scripts import anything, script
+from support.shell_scripts import anything, script, sourcing
 
 
 def shown(text: str) -> tuple[Word, ...]:
@@ -39,6 +39,16 @@ def texts(text: str) -> list[str]:
 def test_words_of_a_static_script_are_those_of_bash(text: str) -> None:
     ours, theirs = read(text), printed(text)
     # A number that does not fit, or a division by zero, is not known; bash goes on differently.
+    if any(None in words for words in ours):
+        return
+    assert ours == theirs
+
+
+@settings(max_examples=40, deadline=None)
+@given(sourcing)
+def test_what_a_script_sources_counts_as_in_bash(case: tuple[str, dict[str, str]]) -> None:
+    text, files = case
+    ours, theirs = read(text, files), printed(text, files)
     if any(None in words for words in ours):
         return
     assert ours == theirs

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mint_migrate.launches.given import Given, literal
+from mint_migrate.launches.places import place_words
 from mint_migrate.launches.processes import found_of
 from mint_migrate.launches.values import Environment, python_value
 from mint_migrate.model.launched_script import Field
@@ -241,7 +242,7 @@ class Settings:
         """Say what the result does differently because of an option, given or not."""
         self.decide(key, Fidelity.APPROXIMATE, code, target, sentence)
         given = self.given.get(key)
-        place = f"line {given.span.line}, " if given is not None and not given.path else ""
+        place = f"{place_words(given.span, given.path)}, " if given is not None else ""
         if given is None:
             self.notices.append(f"{code}: {sentence}")
         line = f"{place}{code}: {sentence}"
@@ -268,7 +269,7 @@ class Settings:
                 found=found_of(given, self.name_of(given)),
                 fidelity=Fidelity.EXACT,
                 target="nothing",
-                note=f"another value is given on line {counts.span.line}",
+                note=f"another value is given on {place_words(counts.span, counts.path)}",
             )
         everything = sorted(
             [*self.given.values(), *self.overridden], key=lambda item: (item.path, item.span)
