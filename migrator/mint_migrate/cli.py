@@ -170,6 +170,7 @@ def _migrate(options: Namespace) -> int:
             scale_lr=options.scale_lr,
             ppo=options.ppo,
             reward_model=options.reward_model,
+            distillation=options.distillation,
             strict=options.strict,
             num_jobs=options.jobs,
             output=options.output,

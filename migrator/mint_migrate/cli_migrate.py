@@ -39,6 +39,7 @@ class Arguments:
     scale_lr: bool = False
     ppo: str | None = None
     reward_model: str | None = None
+    distillation: str | None = None
     strict: bool = False
     num_jobs: int | None = None
     output: str | None = None
@@ -194,6 +195,7 @@ def _job(arguments: Arguments) -> Job:
             scale_lr=arguments.scale_lr,
             ppo=arguments.ppo,
             reward_model=arguments.reward_model,
+            distillation=arguments.distillation,
             strict=arguments.strict,
         ),
     )

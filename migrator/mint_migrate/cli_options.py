@@ -90,6 +90,11 @@ def migrate(parser: Parser) -> None:
         choices=("generative",),
         help="train reward models without a head: another algorithm (default: refuse them)",
     )
+    parser.add_argument(
+        "--distillation",
+        choices=("reverse-kl",),
+        help="distill by reverse KL on own samples: another objective (default: refuse others)",
+    )
     _flag(parser, "--strict", "approximate items count as work for a person")
     parser.add_argument(
         "--jobs",

@@ -14,6 +14,7 @@ FROZEN = {
         "--base-model",
         "--check",
         "--diff",
+        "--distillation",
         "--force",
         "--format",
         "--help",

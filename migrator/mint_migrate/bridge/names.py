@@ -129,10 +129,18 @@ def _base_models(constants: Constants, calls: list[ast.Call]) -> tuple[str, ...]
     for call in calls:
         for word in call.keywords:
             if word.arg == "base_model":
-                found += constants.strings(word.value)
+                found += constants.strings(word.value) or _given_by_keyword(constants, word.value)
         if called_name(call).startswith("create_lora_training_client"):
             found += constants.strings(_argument(call, 0, "base_model"))
     return _unique(name for name in found if _is_name(name))
+
+
+def _given_by_keyword(constants: Constants, expression: ast.expr) -> tuple[str, ...]:
+    """Return what calls give for a parameter by keyword: `teacher_model="x"` for `teacher_model`."""
+    if not isinstance(expression, ast.Name):
+        return ()
+    found = constants.of_attribute(expression.id)
+    return tuple(value for value in found if isinstance(value, str))
 
 
 def _datasets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mint_migrate.model.script import LoopScript
 
@@ -81,6 +82,8 @@ class RewardsScript:
 class RolloutsScript(LoopScript):
     """A loop that samples, scores and trains."""
 
+    figure: ClassVar[str] = "reward"
+    """What the progress line shows beside the loss."""
     rounds: RoundsScript
     prompt: PromptScript
     rewards: RewardsScript

@@ -62,4 +62,6 @@ class Options:
     """What becomes of PPO, whose critic MinT does not train: `critic-free`; None refuses it."""
     reward_model: str | None = None
     """`generative`: train a reward model as one that scores by its log-probabilities."""
+    distillation: str | None = None
+    """`reverse-kl`: train the reverse divergence on own answers where another one is asked for."""
     strict: bool = False

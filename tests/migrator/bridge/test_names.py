@@ -67,6 +67,15 @@ def test_base_model_of_a_converted_script_is_found_through_its_settings():
     assert names.base_models == ("Qwen/Qwen3-0.6B",)
 
 
+def test_another_base_model_is_found_through_the_parameter_that_it_is_handed_as():
+    names = find_names(
+        "def train(base_model, teacher_model):\n"
+        "    create_sampling_client(base_model=teacher_model)\n"
+        "train(base_model='student', teacher_model='teacher')\n"
+    )
+    assert names.base_models == ("student", "teacher")
+
+
 def test_command_line_adds_names_and_data_files(tmp_path):
     (tmp_path / "run.yaml").write_text("model:\n  name: acme/from-yaml\n")
     names = find_names(

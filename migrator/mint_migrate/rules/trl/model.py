@@ -32,9 +32,23 @@ VALUE_HEAD = "trl.AutoModelForCausalLMWithValueHead.from_pretrained"
 
 
 def plan_model(
-    ledger: Ledger, value: Value, scope: int, before: Span, *, carries: bool = False
+    ledger: Ledger,
+    value: Value,
+    scope: int,
+    before: Span,
+    *,
+    carries: bool = False,
+    trains: bool = True,
 ) -> ModelPlan:
-    """Follow the model argument back to a name; *carries* leaves that in the model's place.
+    """Follow the model argument back to a name.
+
+    Args:
+        ledger: the plan so far.
+        value: the argument.
+        scope: where it is given.
+        before: the statement that gives it.
+        carries: its name is left in the model's place.
+        trains: it is the model that is trained, for which the command line may name another.
 
     Raises:
         Blocked: it comes from somewhere that cannot be followed.
@@ -44,7 +58,7 @@ def plan_model(
         carry_model(ledger, plan, value, scope, before)
     else:
         _follow(ledger, plan, value, scope, before, 0)
-    if ledger.options.base_model is not None:
+    if trains and ledger.options.base_model is not None:
         plan.base_model = json.dumps(ledger.options.base_model)
         plan.loads.clear()
     _check_local_path(ledger, plan, value)

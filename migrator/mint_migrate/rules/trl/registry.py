@@ -13,8 +13,11 @@ from mint_migrate.rules.trl.kind import TrainerKind
 KINDS = {
     "trl.CPOTrainer": "cpo.kind.CPO",
     "trl.DPOTrainer": "dpo.kind.DPO",
+    "trl.DistillationTrainer": "distillation.own_answers.DISTILLATION",
+    "trl.GKDTrainer": "distillation.gkd.GKD",
     "trl.GRPOTrainer": "grpo.kind.GRPO",
     "trl.KTOTrainer": "kto.kind.KTO",
+    "trl.MiniLLMTrainer": "distillation.minillm.MINILLM",
     "trl.OnlineDPOTrainer": "online_dpo.kind.ONLINE_DPO",
     "trl.ORPOTrainer": "orpo.kind.ORPO",
     "trl.PPOTrainer": "ppo.kind.PPO",

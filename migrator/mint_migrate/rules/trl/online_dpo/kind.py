@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from mint_migrate.model.facts import Argument, Call
 from mint_migrate.model.online_dpo_script import OnlineDpoScript
-from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.rollouts_script import PromptScript
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.base import Blocked, Ledger
@@ -24,6 +23,11 @@ from mint_migrate.rules.trl.online_dpo.options import (
 )
 from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.pairs.reference import plan_reference
+from mint_migrate.rules.trl.rollouts.held_out import (
+    decide_held_out,
+    leave_out_evaluation,
+    without_evaluation,
+)
 from mint_migrate.rules.trl.rollouts.rewards import (
     decide_rewards,
     find_rewards,
@@ -34,9 +38,6 @@ from mint_migrate.rules.trl.rollouts.rewards import (
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.windows import Windows, plan_windows
-
-EVALUATION = ("eval_strategy", "evaluation_strategy", "eval_steps", "do_eval", "eval_on_start")
-NOT_EVALUATED = "the held-out prompts are not answered while training"
 
 
 def check_scored(ledger: Ledger, trainer: Call, arguments: dict[str, Argument]) -> None:
@@ -69,7 +70,7 @@ def plan_online_dpo(plan: TrainerPlan) -> OnlineDpoScript:
     """
     ledger, config = plan.ledger, plan.config
     facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
-    _evaluation(config)
+    leave_out_evaluation(config)
     windows = plan_windows(config, facts)
     windows = Windows(averages=_accumulates(config), epoch_end=windows.epoch_end)
     plan_plain_fields(config, plan.read_elsewhere)
@@ -85,8 +86,7 @@ def plan_online_dpo(plan: TrainerPlan) -> OnlineDpoScript:
     say_logged(plan, rewards)
     reference_model, handed = plan_reference(plan)
     plan_optimizer(config)
-    loop = plan_loop(plan, plan_schedule(config))
-    loop["evaluation"], loop["eval_dataset"], loop["eval_on_start"] = "no", False, False
+    loop = without_evaluation(plan_loop(plan, plan_schedule(config)))
     return OnlineDpoScript(
         **loop,
         **plan_epochs(plan, windows, facts),
@@ -106,23 +106,11 @@ def _accumulates(config: ConfigPlan) -> bool:
     return config.has(name) and (config.is_dynamic(name) or config.literal(name) != 1)
 
 
-def _evaluation(config: ConfigPlan) -> None:
-    for name in EVALUATION:
-        config.decide(name, Fidelity.APPROXIMATE, "MM233", "nothing", NOT_EVALUATED)
-        config.arguments.pop(name, None)
-
-
 def _decide(plan: TrainerPlan, name: str, argument: Argument) -> bool:
     if name == "reward_funcs":
         decide_rewards(plan, argument)
         return True
-    if name == "eval_dataset":
-        row = plan.ledger.tables.row(f"{plan.kind.trainer}.{name}", plan.ledger.version)
-        plan.ledger.decide(
-            argument.found, Fidelity.APPROXIMATE, row=row, code="MM233", note=NOT_EVALUATED
-        )
-        return True
-    return False
+    return decide_held_out(plan, name, argument)
 
 
 def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:

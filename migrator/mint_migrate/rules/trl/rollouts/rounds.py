@@ -55,7 +55,7 @@ def plan_rounds(
         size="config.round_size" if parts else "config.batch_size",
         parts=parts,
         iterations=iterations,
-        order=_order(config, facts),
+        order=prompt_order(config, facts),
         draws_parts=_draws(config, facts, bool(parts), averages_micro_batches),
     )
 
@@ -131,7 +131,8 @@ def _iterations(config: ConfigPlan) -> str:
     return f"config.{name}"
 
 
-def _order(config: ConfigPlan, facts: Facts) -> str:
+def prompt_order(config: ConfigPlan, facts: Facts) -> str:
+    """Return how prompts are ordered: run, epochs or sequential."""
     name = "shuffle_dataset"
     if config.has(name):
         shuffles = config.literal(name)

@@ -1,0 +1,1 @@
+"""Distillation: `GKDTrainer`, `DistillationTrainer` and `MiniLLMTrainer`, on own samples."""
