@@ -1,4 +1,4 @@
-"""Trainings on preferences, as their templates need them: KTO, ORPO and CPO."""
+"""Trainings on preferences, as their templates need them: KTO, BCO, ORPO and CPO."""
 
 from __future__ import annotations
 
@@ -72,6 +72,18 @@ class KtoScript(PreferenceScript):
     """The prompt of such a pair is the one that was cut for its own completion."""
     weights: tuple[str, str] = ("1.0", "1.0")
     """Expressions of the weights of desirable and undesirable rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BcoScript(PreferenceScript):
+    """Everything `bco.py.j2` looks at."""
+
+    template: ClassVar[str] = "bco.py.j2"
+    running: str = "running"
+    reference: str = "base_model"
+    """Expression of the reference model's name inside `train`."""
+    counts_batches: bool = False
+    """The running mean is one of the means of micro-batches, whatever their size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,8 @@ class LoopScript(TrainingScript):
     """The checkpoint with the lowest evaluation loss is loaded at the end."""
     times: bool = False
     """It reads from there how long training took."""
+    running: str = ""
+    """What the loss keeps from batch to batch, as a variable of `train`; "" for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,10 @@ class EpochsScript(LoopScript):
     """Each micro-batch is averaged by itself, then they are averaged."""
     drop_last: bool = False
     shuffle_dataset: bool = False
+    shuffle_seed: str = ""
+    """Expression of the seed that the rows of both data sets are shuffled with, before training;
+    "" where they are not.
+    """
     eos_token: str = ""
 
 

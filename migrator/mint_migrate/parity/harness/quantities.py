@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 COMPARED = re.compile(
-    r"(reward|reward_std|kl|completion_length)\Z|rewards/(?!accuracies|.*_sum\Z)|objective/|logps/|nll_loss\Z"
+    r"(reward|reward_std|kl|delta|completion_length)\Z|rewards/(?!accuracies|.*_sum\Z)|objective/|logps/|nll_loss\Z"
     r"|log_odds|completions/(mean|min|max)_length\Z"
 )
 """Names of the numbers that a converted script can know as well.

@@ -11,6 +11,7 @@ from importlib import import_module
 from mint_migrate.rules.trl.kind import TrainerKind
 
 KINDS = {
+    "trl.BCOTrainer": "bco.kind.BCO",
     "trl.CPOTrainer": "cpo.kind.CPO",
     "trl.DPOTrainer": "dpo.kind.DPO",
     "trl.DistillationTrainer": "distillation.own_answers.DISTILLATION",

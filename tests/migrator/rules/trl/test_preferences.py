@@ -1,4 +1,4 @@
-"""KTO, ORPO, CPO and reward models: what is written, and what is left to a person."""
+"""KTO, BCO, ORPO, CPO and reward models: what is written, and what is left to a person."""
 
 from __future__ import annotations
 
@@ -113,6 +113,76 @@ def test_kto_weights_that_are_not_given_stand_as_numbers():
     assert "undesirable_weight=weight," in text
 
 
+@pytest.mark.parametrize(
+    ("version", "shown", "absent"),
+    [
+        ("0.10.1", "prompt = prompt[-config.max_prompt_length :]", "def render_row("),
+        ("0.12.2", "def render_row(", "def label_rows("),
+        ("0.16.1", "running.mean) / running.count", "len(rows) / running.count"),
+        ("0.17.0", "* len(rows) / running.count", ".shuffle("),
+        ("0.22.2", "def label_rows(", ".shuffle("),
+        ("1.13.0", "completion = completion[: room - len(prompt)]", "max_prompt_length"),
+    ],
+)
+def test_bco_does_as_its_release_did(version, shown, absent):
+    text = converted(preferences("BCO", version=version))
+    assert shown in text
+    assert absent not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "seed", "codes"),
+    [
+        ("BCO", "0.16.1", "data_seed=3", set()),
+        ("BCO", "0.16.1", "", {"MM261"}),
+        ("BCO", "0.17.0", "", set()),
+        ("KTO", "0.11.4", "data_seed=3", set()),
+        ("KTO", "0.11.4", "", {"MM261"}),
+        ("KTO", "0.12.2", "", set()),
+    ],
+)
+def test_rows_shuffled_without_a_seed_are_said(name, version, seed, codes):
+    result = preferences(name, seed, rows=LABELED, version=version)
+    assert {item.code for item in result.decisions} - {None} == codes
+    shuffles = bool(codes) or bool(seed)
+    assert (".shuffle(seed=config." in converted(result)) is shuffles
+
+
+@pytest.mark.parametrize(("version", "codes"), [("0.16.1", {"MM262"}), ("0.17.0", set())])
+def test_bco_says_that_evaluations_moved_its_mean(version, codes):
+    options = 'eval_strategy="epoch", data_seed=3'
+    result = preferences("BCO", options, trainer="eval_dataset=dataset,", version=version)
+    assert {item.code for item in result.decisions} - {None} == codes
+    assert "config, running, trains=False)" in converted(result)
+
+
+def test_bco_of_several_processes_says_that_they_shared_one_mean():
+    text = SCRIPT.format(name="BCO", config="", rows=LABELED, trainer="")
+    text = text.replace("from trl import", "from trl.experimental.bco import")
+    result = migrated(text, num_processes=2, source_version="1.13.0")
+    assert "MM223" in converted(result).split('"""')[1]
+
+
+def test_bco_weighed_by_a_classifier_is_refused():
+    given = "embedding_func=embed, embedding_tokenizer=tokenizer,"
+    code, note = blocked(preferences("BCO", trainer=given, version="1.13.0"))
+    assert code == "MM221"
+    assert "classifier" in note
+
+
+def test_bco_takes_options_of_the_classifier_without_one():
+    result = preferences("BCO", "prompt_sample_size=64, max_density_ratio=5.0", version="1.13.0")
+    option = decision(result, "trl.BCOConfig.prompt_sample_size")
+    assert (option.fidelity, option.code) == (Fidelity.DROPPED, "MM221")
+
+
+def test_bco_goes_on_with_its_mean_where_training_is_resumed():
+    text = SCRIPT.format(name="BCO", config="", rows=LABELED, trainer="")
+    text = text.replace("trainer.train()", "trainer.train(resume_from_checkpoint=True)")
+    result = converted(migrated(text, source_version="1.13.0"))
+    assert "running = read_running(output_dir, start) if start else" in result
+
+
 def test_a_moving_reference_is_left_to_a_person():
     result = preferences("KTO", "sync_ref_model=True")
     assert decision(result, "trl.KTOConfig.sync_ref_model").fidelity is Fidelity.MANUAL
@@ -199,7 +269,7 @@ def test_a_loss_that_is_not_known_is_refused(name, config):
     assert "loss_type" in note
 
 
-@pytest.mark.parametrize("name", ["KTO", "ORPO", "CPO"])
+@pytest.mark.parametrize("name", ["KTO", "BCO", "ORPO", "CPO"])
 def test_a_streamed_data_set_is_refused(name):
     text = SCRIPT.format(name=name, config="", rows="", trainer="")
     result = migrated(text.replace('split="train"', 'split="train", streaming=True'))

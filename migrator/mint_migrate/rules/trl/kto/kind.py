@@ -9,17 +9,12 @@ from mint_migrate.model.pairs_script import KtoScript, RowsScript
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.kind import TrainerKind
+from mint_migrate.rules.trl.pairs.labeled import plan_labels, plan_prompt_cut
 from mint_migrate.rules.trl.pairs.names import ROLES
 from mint_migrate.rules.trl.pairs.plan import Facts, Loop, choice, loop_fields, number, open_loop
 from mint_migrate.rules.trl.pairs.reference import plan_reference
-from mint_migrate.rules.trl.pairs.rows import (
-    ANSWERS,
-    DEFAULT_PROMPT_LENGTH,
-    LABELED,
-    known_columns,
-    maximal_length,
-    notice_columns,
-)
+from mint_migrate.rules.trl.pairs.rows import maximal_length
+from mint_migrate.rules.trl.pairs.shuffled import plan_shuffle
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.tables.versions import version_key
 
@@ -73,6 +68,7 @@ def plan_kto(plan: TrainerPlan) -> KtoScript:
         loss_type=loss_type,
         divisor=loop.divisor,
         reference=reference,
+        shuffle_seed=plan_shuffle(plan, facts),
         mismatch=str(facts["kto_mismatch"]),
         mismatch_block=_block(loop),
         mismatch_joins_twice=facts["kto_mismatch_prompt"] == "cut",
@@ -118,26 +114,18 @@ def _block(loop: Loop) -> str:
 
 def _rows(plan: TrainerPlan, facts: Facts) -> RowsScript:
     """Decide how rows become tokens."""
-    ledger, config = plan.ledger, plan.config
+    config = plan.config
     tokenization = str(facts["kto_tokenization"])
     recent = tokenization in {"common_prefix", "prompt_length"}
     unset = facts["kto_unset_length"]
     length = maximal_length(config, "max_length", None if unset is None else str(unset))
-    prompt_length, truncation = "", "keep_start"
-    if facts["kto_cuts_prompt"]:
-        prompt_length = maximal_length(config, "max_prompt_length", DEFAULT_PROMPT_LENGTH)
-        truncation = str(config.literal("truncation_mode"))
-    for name in ("max_prompt_length", "truncation_mode"):
-        config.exact(name, "join_tokens()" if prompt_length else "nothing to do")
-    columns = known_columns(ledger)
+    prompt_length, truncation = plan_prompt_cut(config, cuts=bool(facts["kto_cuts_prompt"]))
     takes_pairs = bool(facts["pairs_conversations"])
-    unpairs = takes_pairs and (bool(columns & ANSWERS) or not columns & LABELED)
-    if takes_pairs and not columns & (ANSWERS | LABELED):
-        notice_columns(ledger, plan.names["label_rows"])
+    unpairs, splits_prompt, only_if_paired = plan_labels(plan, takes_pairs=takes_pairs)
     return RowsScript(
         unpairs=unpairs,
-        splits_prompt=unpairs and "prompt" not in columns,
-        only_if_paired=not columns & ANSWERS,
+        splits_prompt=splits_prompt,
+        only_if_paired=only_if_paired,
         recent=recent,
         conversations=takes_pairs,
         tools=bool(facts["kto_template_tools"]),
