@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -28,6 +29,16 @@ _CLEANED = (
 settings.register_profile("suite", derandomize=True)
 settings.register_profile("search", print_blob=True)
 settings.load_profile("suite")
+
+
+# What is imported and collected stays: to look through it again and again is a fifth of the suite.
+gc.set_threshold(100_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Take what is there before the first test out of the collector's sight."""
+    gc.collect()
+    gc.freeze()
 
 
 class AfterFixture(SingleFileSnapshotExtension):

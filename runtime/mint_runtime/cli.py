@@ -5,6 +5,9 @@ Assembles the layers; heavy imports happen in the commands that need them.
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -60,6 +63,21 @@ def _fail(message: str) -> NoReturn:
     # Messages of libraries may span lines; a refusal is one.
     typer.echo(f"mint-runtime: {' '.join(message.split())}", err=True)
     raise typer.Exit(2)
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Import without collecting garbage.
+
+    Modules stay, and the collector would look through all of them again and again: a quarter of
+    what the imports take.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _print_version(wanted: bool) -> None:
@@ -193,7 +211,8 @@ def tiny_model(
 ) -> None:
     """Write a small random model with tokenizer and chat template, for tests and demonstrations."""
     try:
-        from mint_runtime.tiny_model import build_tiny_model
+        with _importing():
+            from mint_runtime.tiny_model import build_tiny_model
     except ImportError as error:
         _fail_missing(error)
     try:
@@ -213,7 +232,8 @@ def tiny_model(
 
 def _local_engine(settings: EngineSettings) -> Engine:
     try:
-        from mint_runtime.engine.local import LocalEngine
+        with _importing():
+            from mint_runtime.engine.local import LocalEngine
     except ImportError as error:
         _fail_missing(error)
     return LocalEngine(settings)

@@ -33,38 +33,55 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield running
 
 
-def facts(caplog: pytest.LogCaptureFixture, op: str) -> dict[str, Any]:
+class Kept(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def lines() -> Iterator[Kept]:
+    """Yield the lines of steps, as they are logged."""
+    logger, kept = logging.getLogger("mint_runtime.steps"), Kept()
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(kept)
+    yield kept
+    logger.removeHandler(kept)
+    logger.setLevel(before)
+
+
+def facts(lines: Kept, op: str) -> dict[str, Any]:
     """Return the facts of the only line about `op`."""
-    (record,) = [one for one in caplog.records if one.getMessage() == op]
+    (record,) = [one for one in lines.records if one.getMessage() == op]
     return record.facts  # type: ignore[attr-defined, no-any-return]
 
 
-def test_a_step_is_one_line_that_says_whose_and_how_it_went(
-    api: Api, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, "mint_runtime.steps"):
-        model = api.model()
-        api.result(api.train(model, 1, 2, 4))
-        adam = {"learning_rate": 1e-3}
-        api.result(api.post("optim_step", model_id=model, seq_id=2, adam_params=adam))
-    passed, stepped = facts(caplog, "forward_backward"), facts(caplog, "optim_step")
+def test_a_step_is_one_line_that_says_whose_and_how_it_went(api: Api, lines: Kept) -> None:
+    model = api.model()
+    api.result(api.train(model, 1, 2, 4))
+    adam = {"learning_rate": 1e-3}
+    api.result(api.post("optim_step", model_id=model, seq_id=2, adam_params=adam))
+    passed, stepped = facts(lines, "forward_backward"), facts(lines, "optim_step")
     assert (passed["model"], passed["session"]) == (model, model.partition(":")[0])
     assert (passed["datums"], passed["tokens"], passed["loss"]) == (1, 2, 3.0)
     assert 0 <= passed["wait"] <= passed["seconds"]
     assert (stepped["loss"], stepped["grad_norm"], stepped["learning_rate"]) == (3.0, 1.0, 1e-3)
 
 
-def test_the_wait_is_the_time_before_the_engine_begins(
-    api: Api, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_wait_is_the_time_before_the_engine_begins(api: Api, lines: Kept) -> None:
     model = api.model()
     api.engine.gate.clear()
-    with caplog.at_level(logging.INFO, "mint_runtime.steps"):
-        ack = api.train(model, 1)
-        api.post("get_info", model_id=model)
-        api.engine.gate.set()
-        api.result(ack)
-    passed = facts(caplog, "forward_backward")
+    ack = api.train(model, 1)
+    api.post("get_info", model_id=model)
+    api.engine.gate.set()
+    api.result(ack)
+    passed = facts(lines, "forward_backward")
     # The fake engine computes nothing, so what it took is nearly all waiting.
     assert passed["wait"] > 0.5 * passed["seconds"]
 
