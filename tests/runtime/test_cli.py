@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mint_runtime.config import parse_base_models
 from mint_runtime.errors import UserError
-from support.server import Server, environment, run_cli, running_server, start_server
+from support.server import Server, environment, execute, run_cli, running_server, start_server
 
 HEAVY = ("torch", "transformers", "tinker", "mint", "numpy", "starlette", "uvicorn")
 
@@ -132,7 +132,7 @@ def test_a_second_server_on_the_same_state_is_refused(server: Server, state: Pat
 def test_a_signal_ends_the_server_cleanly(
     tiny_directory: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    server = start_server(tiny_directory, tmp_path)
+    server = start_server(tiny_directory, tmp_path, start=execute)
     assert server.stop(number) == 0
     assert "Traceback" not in server.log.read_text()
 

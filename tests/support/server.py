@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from support import forked
+
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-test-0123456789"
+Process = forked.Forked | subprocess.Popen[bytes]
 # A process that imports torch needs seconds on a busy machine; nothing here waits this long when
 # all is well.
 _START_S = 120.0
@@ -24,7 +31,7 @@ _STOP_S = 20.0
 class Server:
     """One `mint-runtime serve` process."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, model: Path, log: Path) -> None:
+    def __init__(self, process: Process, url: str, model: Path, log: Path) -> None:
         self.process = process
         self.model = model
         self.url = url
@@ -69,17 +76,36 @@ def run_cli(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess
     )
 
 
-def start_server(model: Path, state: Path, *options: str, name: str = "tiny") -> Server:
+def fork(arguments: Sequence[str], log: Path) -> Process:
+    """Start `mint-runtime` from a process that has imported what takes long."""
+    return forked.Forked(forked.serve, *arguments, env=environment(), output=log)
+
+
+def execute(arguments: Sequence[str], log: Path) -> Process:
+    """Start `mint-runtime` as a shell does."""
+    with log.open("a") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mint_runtime", *arguments],
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+
+
+def start_server(
+    model: Path,
+    state: Path,
+    *options: str,
+    name: str = "tiny",
+    start: Callable[[Sequence[str], Path], Process] = fork,
+) -> Server:
     """Start a server for `model` under `name` on a free port, and wait until it answers."""
     state.mkdir(parents=True, exist_ok=True)
     ready, log = state / "ready.json", state / "server.log"
     ready.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "mint_runtime", "serve", "--base-model", f"{name}={model}"]
-    command += ["--port", "0", "--state-dir", str(state), "--ready-file", str(ready), *options]
-    with log.open("a") as stderr:
-        process = subprocess.Popen(
-            command, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr, text=True
-        )
+    arguments = ["serve", "--base-model", f"{name}={model}", "--port", "0"]
+    arguments += ["--state-dir", str(state), "--ready-file", str(ready), *options]
+    process = start(arguments, log)
     deadline = time.monotonic() + _START_S
     while not ready.exists():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -106,23 +132,18 @@ class Client:
     many scripts, because the import takes seconds. Every script starts in an empty namespace.
     """
 
-    def __init__(self, url: str, *, key: str = KEY, **variables: str) -> None:
+    def __init__(self, url: str, log: Path, *, key: str = KEY, **variables: str) -> None:
         settings = {"MINT_BASE_URL": url, "MINT_API_KEY": key, "TINKER_TELEMETRY": "0", **variables}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _DRIVER],
-            env=environment(**settings),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        self._answers, theirs = multiprocessing.Pipe()
+        self._process = forked.Forked(
+            answer_scripts, theirs, env=environment(**settings), output=log
         )
+        theirs.close()
 
     def run(self, script: str) -> dict[str, Any]:
         """Run `script` and return what it assigned to `result`, as JSON carries it."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(script) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
+        self._answers.send_bytes(script.encode())
+        answer = json.loads(self._answers.recv_bytes())
         assert "error" not in answer, answer["error"]
         result: dict[str, Any] = answer["result"]
         return result
@@ -131,32 +152,31 @@ class Client:
         """End the process."""
         self._process.kill()
         self._process.wait(_STOP_S)
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            stream.close()
+        self._answers.close()
 
 
-_DRIVER = """
-import gc, json, sys, traceback
-# Modules are imported faster without it, and the process is a short one.
-gc.disable()
-answers, sys.stdout = sys.stdout, sys.stderr
-for line in sys.stdin:
-    names = {}
-    try:
-        exec(json.loads(line), names)
-        answer = {"result": names.get("result")}
-    except BaseException:
-        answer = {"error": traceback.format_exc()}
-    print(json.dumps(answer), file=answers, flush=True)
-"""
+def answer_scripts(questions: Connection) -> None:
+    """Run each script that arrives in an empty namespace; answer with its `result`."""
+    while True:
+        try:
+            script = questions.recv_bytes()
+        except EOFError:
+            return
+        names: dict[str, Any] = {}
+        try:
+            exec(script, names)
+            answer = {"result": names.get("result")}
+        except BaseException:
+            answer = {"error": traceback.format_exc()}
+        questions.send_bytes(json.dumps(answer).encode())
 
 
 @contextmanager
 def running_client(url: str, *, key: str = KEY, **variables: str) -> Iterator[Client]:
     """Yield a client process that is ended afterwards."""
-    client = Client(url, key=key, **variables)
-    try:
-        yield client
-    finally:
-        client.close()
+    with tempfile.TemporaryDirectory() as folder:
+        client = Client(url, Path(folder) / "client.log", key=key, **variables)
+        try:
+            yield client
+        finally:
+            client.close()
