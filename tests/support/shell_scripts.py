@@ -61,6 +61,7 @@ expansion = st.one_of(
         "${{{}:+{}}}".format, name, st.sampled_from(["alt", "'q r'", '--x "$a"', "~/x", "p\\ $B"])
     ),
     st.builds("${{{}-none}}".format, name),
+    st.builds("${{{}{}{}}}".format, name, st.sampled_from([":=", "="]), st.sampled_from(_DEFAULTS)),
     st.builds("${{{}:{}:{}}}".format, name, st.integers(0, 3), st.integers(0, 4)),
     st.builds("$(({}))".format, _arithmetic(2)),
     st.sampled_from(
@@ -79,12 +80,24 @@ _piece = st.one_of(
     expansion,
 )
 word = st.lists(_piece, min_size=1, max_size=3).map("".join)
+_item = st.one_of(
+    *(
+        bare,
+        quoted,
+        st.sampled_from(["", "'x y'", "$a", "${B}", "\\,", "\\{", "{p,q}", "{u,'v w'}"]),
+    ),
+    st.sampled_from(["{1..3}", "{b..a}", "{", "{x}", "{,}"]),
+)
+_braces = st.lists(_item, min_size=1, max_size=3).map(lambda items: f"{{{','.join(items)}}}")
 _shown = st.one_of(
     word,
     word,
     st.sampled_from(
         ['"${arr[@]}"', "${arr[@]}", '"$@"', 'x"${arr[@]}"y', "x{p,q}", "{1..3}", "$@"]
     ),
+    _braces,
+    st.builds("{}{}".format, _braces, word),
+    st.builds('"${{E:={}}}" $E "$E"'.format, st.sampled_from(_DEFAULTS)),
 )
 _show = st.lists(_shown, min_size=1, max_size=4).map(lambda words: f"show {' '.join(words)}")
 _assignment = st.one_of(
@@ -94,7 +107,7 @@ _assignment = st.one_of(
     st.builds("arr+=({})".format, word),
     st.builds("export {}={}".format, name, quoted),
     st.builds(": ${{{}:=zz}}".format, name),
-    st.builds("unset {}".format, name),
+    st.builds("unset {}".format, st.sampled_from([*NAMES, "E"])),
     st.builds("set -- {} {}".format, word, quoted),
     st.just("shift"),
     st.builds("read -r -d '' lr <<EOF\n {} $a \\$b\n{}  \nEOF".format, bare, bare),

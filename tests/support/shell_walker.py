@@ -16,8 +16,9 @@ script that imports one of them. Of each launch these are one item each:
 An array or unquoted variable is looked through where every way to the command gives it the same
 value: it is assigned before, in a block that the command is in too, and nowhere in another block.
 Then the pieces of its value count, each where it stands; a here-document that `read` or `cat` puts
-into a variable is such a value, and so is what a file assigns that the script sources by the end of a
-path that is written out (`source "$HERE/conf/env.sh"`); its pieces stand in that file. If what a variable holds is one expansion, the variable's word is
+into a variable is such a value, and so is what a file assigns that the script sources by the end of
+a path that is written out (`source "$HERE/conf/env.sh"`); its pieces stand in that file. If what a
+variable holds is one expansion, the variable's word is
 the item. Two launches that share an array have each of its pieces once each.
 
 Places are line and column of the first character, both from 1; of a quoted word those of its quote.
@@ -259,7 +260,7 @@ def _value(script: _Script, name: str, word: Word, command: _Command) -> list[Wo
 
 
 def _read(text: str, folder: Path) -> _Script:
-    """Take a script apart into commands and assignments, those of files that it sources included."""
+    """Take a script apart into commands and assignments, those of sourced files included."""
     masked, documents = mask(text)
     script = _Script(text=text, masked=masked, documents=documents)
     block: list[int] = []

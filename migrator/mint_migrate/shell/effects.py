@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import count
 
 from mint_migrate.shell.bindings import Binding, Scope, varying
-from mint_migrate.shell.fields import kept, merged
+from mint_migrate.shell.fields import kept, without_braces
 from mint_migrate.shell.pages import Pages
 from mint_migrate.shell.paths import entered, path_of
 from mint_migrate.shell.resolve import Resolver
@@ -17,7 +17,6 @@ from mint_migrate.shell.setters import (
     DIRECTORY,
     NAMING,
     SOURCES,
-    defaulting_parts,
     names_given,
 )
 from mint_migrate.shell.syntax import Assignment, Command
@@ -57,6 +56,9 @@ class Effects:
         program = command.words[0].text if command.words else ""
         names = [item.name for item in command.assignments]
         for item in command.assignments:
+            if program and not item.is_array:
+                # An assignment that is a word has braces: `A={a,b}` assigns twice.
+                item = replace(item, values=tuple(without_braces(item.values[0])[-1:]))
             self._set(item, scope)
         options = [word.text or "" for word in command.words[1:] if word.lead.startswith("-")]
         for word in command.words[1:]:
@@ -102,14 +104,16 @@ class Effects:
             self.unknown.add(name)
         return Binding(serial=next(self.serials), varies=True, candidates=tuple(known))
 
-    def set_defaults(self, command: Command, scope: Scope) -> None:
-        """Set what `${NAME:=text}` in the words of a command sets."""
-        for part in defaulting_parts(command):
-            value = merged(Resolver(scope, self.text).parts_of(_alone(part)))
-            if all(each.kind is PartKind.TEXT for each in value):
-                self.put(part.text, (replace(_alone(part), parts=value),), scope)
-            else:
-                scope.put(part.text, self._of_default(part, value))
+    def set_defaults(self, resolver: Resolver, scope: Scope) -> None:
+        """Set what `${NAME:=text}` in the words that *resolver* has read sets."""
+        for name, word in resolver.defaults:
+            if word.text is not None:
+                self.put(name, (word,), scope)
+                continue
+            self.names.add(name)
+            self.unknown.add(name)
+            scope.put(name, Binding(serial=next(self.serials), words=(word,)))
+        resolver.defaults.clear()
 
     def run(self, command: Command, words: tuple[Word, ...], scope: Scope) -> None:
         """Do what a command of the shell itself does; other commands change no variable."""
@@ -145,28 +149,27 @@ class Effects:
         folder = None if path is None else entered(path, before)
         scope.put("PWD", replace(scope.bindings["PWD"], path=folder))
 
-    def _of_default(self, part: Part, value: tuple[Part, ...]) -> Binding:
-        self.names.add(part.text)
-        self.unknown.add(part.text)
-        word = replace(_alone(part), parts=value)
-        return Binding(serial=next(self.serials), words=(word,))
-
     def _set(self, item: Assignment, scope: Scope) -> None:
         resolver = Resolver(scope, self.text)
         before = scope.get(item.name)
         is_unknown = item.is_element or (
             item.appends and (before is None or before.varies or before.is_array != item.is_array)
         )
+        words = item.values
+        if item.is_array and not is_unknown:
+            words = resolver.words(words)
+        values = tuple(map(resolver.value_of, words))
+        # `A=${A:=x}y` sets A twice.
+        self.set_defaults(resolver, scope)
         if is_unknown:
             if not item.is_array and not item.is_element:
-                self._note(item.name, (resolver.value_of(item.values[0]),))
+                self._note(item.name, values)
             self.vary((item.name,), scope)
         elif item.is_array:
-            values = tuple(map(resolver.value_of, resolver.words(item.values)))
             earlier = before.words if item.appends and before is not None else ()
             self.put(item.name, (*earlier, *values), scope, is_array=True)
         else:
-            value = resolver.value_of(item.values[0])
+            (value,) = values
             if item.appends and before is not None and before.words:
                 value = replace(value, parts=kept([*before.words[0].parts, *value.parts]))
             self.put(item.name, (value,), scope)
@@ -215,11 +218,6 @@ class Effects:
             self.put(names[0], (_stripped(value),), scope)
         else:
             self.vary(names, scope)
-
-
-def _alone(part: Part) -> Word:
-    place = part.places[0]
-    return Word(start=place.start, end=place.end, source="", parts=(part,))
 
 
 def _stripped(word: Word) -> Word:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from mint_migrate.shell.words import Part, PartKind, Place, Word
 
-_BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?|([A-Za-z])\.\.([A-Za-z])")
 _MOST = 200
 """Words that braces make at most; more are left as they are written."""
+_DEEPEST = 50
+"""Braces within and behind braces."""
 
 
 def split_fields(parts: Iterable[Part]) -> list[tuple[Part, ...]]:
@@ -110,49 +112,96 @@ def word_of(parts: tuple[Part, ...], raw: Word, text: str) -> Word:
 
 
 def without_braces(word: Word) -> list[Word]:
-    """Return the words that `{a,b}` or `{1..3}` make of one."""
-    done: list[Word] = []
-    waiting = [word]
-    while waiting:
-        current = waiting.pop(0)
-        made = _first_braces(current)
-        if made is None:
-            done.append(current)
-        else:
-            waiting = [*made, *waiting]
-        if len(done) + len(waiting) > _MOST:
-            return [word]
-    return done
+    """Return the words that `{a,b}` or `{1..3}` make of one. Quotes keep their characters apart."""
+    if not any("{" in part.text for part in word.parts if _is_bare(part)):
+        return [word]
+    made = _expanded(word.parts, 0)
+    if made is None or len(made) > _MOST:
+        return [word]
+    return [replace(word, parts=parts) for parts in made]
 
 
-def _first_braces(word: Word) -> list[Word] | None:
-    for index, part in enumerate(word.parts):
-        if part.kind is not PartKind.TEXT or part.is_quoted or "{" not in part.text:
+def _is_bare(part: Part) -> bool:
+    return part.kind is PartKind.TEXT and not part.is_quoted
+
+
+_Mark = tuple[int, int]
+"""Index of a part, and of a character in it."""
+
+
+def _expanded(parts: tuple[Part, ...], depth: int) -> list[tuple[Part, ...]] | None:
+    """Return the words that braces make of one, None where they are too many or too deep."""
+    if depth > _DEEPEST:
+        return None
+    marks = [
+        (char, (index, offset))
+        for index, part in enumerate(parts)
+        if _is_bare(part)
+        for offset, char in enumerate(part.text)
+        if char in "{,}"
+    ]
+    for position, (char, start) in enumerate(marks):
+        cuts = _cuts(marks[position:]) if char == "{" else None
+        if cuts is None:
             continue
-        for match in _BRACES.finditer(part.text):
-            items = list(_items(match[1]))
-            if not items:
-                continue
-            return [
-                replace(
-                    word,
-                    parts=(
-                        *word.parts[:index],
-                        replace(part, text=f"{part.text[: match.start()]}{item}"),
-                        replace(part, text=part.text[match.end() :]),
-                        *word.parts[index + 1 :],
-                    ),
-                )
-                for item in items
-            ]
+        items = _alternatives(parts, start, cuts, depth)
+        if items == []:
+            continue
+        behind = _expanded(_between(parts, cuts[-1], (len(parts), 0)), depth + 1)
+        if items is None or behind is None or len(items) * len(behind) > _MOST:
+            return None
+        before = _between(parts, (0, -1), start)
+        return [(*before, *item, *rest) for item in items for rest in behind]
+    return [parts]
+
+
+def _cuts(marks: Sequence[tuple[str, _Mark]]) -> list[_Mark] | None:
+    """Return the commas of the brace that comes first, and where it is closed."""
+    depth = 0
+    commas: list[_Mark] = []
+    for char, mark in marks:
+        depth += (char == "{") - (char == "}")
+        if depth == 1 and char == ",":
+            commas.append(mark)
+        if depth == 0:
+            return [*commas, mark]
     return None
 
 
-def _items(body: str) -> Iterator[str]:
+def _alternatives(
+    parts: tuple[Part, ...], start: _Mark, cuts: Sequence[_Mark], depth: int
+) -> list[tuple[Part, ...]] | None:
+    """Return what stands in braces, one after the other; nothing where they are only text."""
+    if len(cuts) == 1:
+        body = _between(parts, start, cuts[0])
+        if len(body) != 1 or not _is_bare(body[0]):
+            return []
+        return [(replace(body[0], text=text),) for text in _range(body[0].text)]
+    result: list[tuple[Part, ...]] = []
+    for before, behind in pairwise([start, *cuts]):
+        made = _expanded(_between(parts, before, behind), depth + 1)
+        if made is None:
+            return None
+        result += made
+    return result
+
+
+def _between(parts: tuple[Part, ...], start: _Mark, end: _Mark) -> tuple[Part, ...]:
+    """Return what stands behind one character and before another."""
+    result: list[Part] = []
+    for index in range(start[0], min(end[0] + 1, len(parts))):
+        part = parts[index]
+        first = start[1] + 1 if index == start[0] else 0
+        last = end[1] if index == end[0] else len(part.text)
+        is_whole = (first, last) == (0, len(part.text))
+        if is_whole or first < last:
+            result.append(part if is_whole else _cut(part, first, last))
+    return tuple(result)
+
+
+def _range(body: str) -> Iterator[str]:
     match = _RANGE.fullmatch(body)
     if match is None:
-        if "," in body:
-            yield from body.split(",")
         return
     if match[4]:
         first, last, step = ord(match[4]), ord(match[5]), 1

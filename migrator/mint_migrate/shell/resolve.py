@@ -30,6 +30,8 @@ class Resolver:
         """Take what is known, and the script, from which words are quoted in reports."""
         self.scope = scope
         self.text = text
+        self.defaults: list[tuple[str, Word]] = []
+        """What `${NAME:=text}` in the words that were read sets, in order."""
         self._depth = depth
 
     def text_of(self, word: Word) -> str | None:
@@ -76,7 +78,10 @@ class Resolver:
     def _known(self, part: Part, *, is_kept: bool = False) -> Iterator[Part]:
         """Yield what is known of a part; a value that is kept is taken with what is not text."""
         if part.kind is PartKind.VARIABLE:
-            yield from self._variable(part, is_kept=is_kept)
+            found = list(self._variable(part, is_kept=is_kept))
+            if part.operator in {":=", "="}:
+                self._set_default(part)
+            yield from found
             return
         if part.kind is PartKind.ARRAY:
             yield from self._joined(part)
@@ -129,6 +134,16 @@ class Resolver:
             (Part(kind=PartKind.TEXT, text=part.default or "", is_quoted=part.is_quoted),)
         )
         yield from self._standing_in(fallback, part)
+
+    def _set_default(self, part: Part) -> None:
+        """Give a variable its default, which counts from here on: in the next word already."""
+        place = part.places[0]
+        value = merged(self._variable(part))
+        word = Word(start=place.start, end=place.end, source="", parts=value)
+        self.defaults.append((part.text, word))
+        self.scope = self.scope.copy()
+        # What only this command sees has a number that no other value has.
+        self.scope.put(part.text, Binding(serial=-len(self.defaults), words=(word,)))
 
     def _alternative(self, part: Part) -> list[Part] | None:
         """Return what `${NAME:+word}` is, None where it is another expansion or not known."""

@@ -20,7 +20,6 @@ from mint_migrate.shell.syntax import (
     Negated,
     Node,
 )
-from mint_migrate.shell.words import Part
 
 ARGUMENTS = ("@", *map(str, range(1, 10)))
 """The arguments of a script or function, all of them first."""
@@ -29,6 +28,7 @@ DIRECTORY = frozenset({"cd", "pushd", "popd"})
 NAMING = frozenset({"getopts", "let", "mapfile", "printf", "read", "readarray", "unset"})
 """Commands that set the variables they are given."""
 _TAKES_VALUE = frozenset({"-d", "-n", "-N", "-p", "-t", "-u", "-i", "-O", "-c", "-C"})
+_DEFAULTS = re.compile(r"\$\{(\w+):?=")
 _ASSIGNS = re.compile(
     r"([A-Za-z_]\w*)\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)\s*([A-Za-z_]\w*)"
 )
@@ -55,13 +55,10 @@ def names_given(command: Command) -> Iterator[str]:
                 yield text
 
 
-def defaulting_parts(command: Command) -> Iterator[Part]:
-    """Yield the parts `${NAME:=text}` of a command, which set what is not set."""
-    words = [*command.words, *(word for item in command.assignments for word in item.values)]
-    for word in words:
-        for part in word.parts:
-            if part.operator in {":=", "="}:
-                yield part
+def names_defaulted(command: Command) -> Iterator[str]:
+    """Yield the names that `${NAME:=text}` in a command may set."""
+    for word in (*command.words, *(word for item in command.assignments for word in item.values)):
+        yield from _DEFAULTS.findall(word.source)
 
 
 def names_set_in(
@@ -142,7 +139,7 @@ def _names_set_by(command: Command) -> Iterator[str]:
     program = command.words[0].text if command.words else ""
     if not command.words or program in DECLARES:
         yield from (item.name for item in command.assignments)
-    yield from (part.text for part in defaulting_parts(command))
+    yield from names_defaulted(command)
     if program in NAMING:
         yield from names_given(command)
     elif program in {"shift", "set"}:

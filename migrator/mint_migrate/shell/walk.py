@@ -252,8 +252,12 @@ class Walker:
         self.scopes[id(command)] = here
         if not command.words or command.words[0].text in DECLARES:
             self.effects.assign(command, scope)
-        self.effects.set_defaults(command, scope)
-        words = Resolver(scope, self.text).words(command.words)
+        resolver = Resolver(scope, self.text)
+        words = resolver.words(command.words)
+        if command.words:
+            for item in command.assignments:
+                resolver.words(item.values)
+        self.effects.set_defaults(resolver, scope)
         if not words:
             return scope
         program = words[0].text or ""

@@ -54,6 +54,27 @@ def test_what_a_script_sources_counts_as_in_bash(case: tuple[str, dict[str, str]
     assert ours == theirs
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'show $a "${a:=x}" $a',
+        "A=${X:=d} C=$X\nshow $A $C",
+        'show "${E:=q r}" $E',
+        "f() { show $1 $2; }\nf $z ${z:=1}\nshow $z",
+        "X=${Y:=2} show $Y\nshow $Y",
+        "show ${a:-${b:=1}} $b",
+        "show {a,'b c'} a{b,\"c d\"e,f}g",
+        "show x{a,{b,c}}y{1..2} {a,b}{,z} {} {a} x{,} {{a,b} {a,b",
+        'B="1 2"\nshow {$B,"$B"}',
+        "show {a\\,b,c} \\{a,b} {a,b\\} '{a,b}'",
+        "export A={a,b}\nB={a,b}\nL=({a,'b c'})\nshow $A $B \"${L[@]}\"",
+    ],
+)
+def test_defaults_and_braces_are_those_of_bash(text: str) -> None:
+    text = f"unset a b z A B E X Y\n{text}"
+    assert read(text) == printed(text)
+
+
 @settings(max_examples=300, deadline=None)
 @given(anything)
 @example("x=${nodes[0]} show ${nodes[0]}")
