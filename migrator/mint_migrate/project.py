@@ -47,15 +47,15 @@ def _locked(package: str) -> re.Pattern[str]:
 def find_version(path: Path, text: str, package: str = "trl") -> tuple[str, str] | None:
     """Return the pinned release of *package* and where it was read, or None.
 
-    Looked at, in this order: the inline metadata of the script itself (PEP 723), what a notebook or
-    a launcher installs, lock files, requirement files, `pyproject.toml`; in the script's folder and
-    each one up to the project root.
+    Looked at, in this order: the inline metadata of the script itself (PEP 723), what its own text
+    says is to be installed, lock files, requirement files, `pyproject.toml`; in the script's folder
+    and each one up to the project root.
     """
     block = _SCRIPT_BLOCK.search(text)
     inline = _pin(package).search(block["body"]) if block else None
     if inline:
         return inline["version"], f"inline metadata of {path.name}: {inline[0]}"
-    for line in _INSTALLS.findall(text) if path.suffix != ".py" else ():
+    for line in _INSTALLS.findall(text):
         if installed := _pin(package).search(line):
             return installed["version"], f"what {path.name} installs: {installed[0]}"
     folder, root = path.resolve().parent, find_root(path)

@@ -83,3 +83,11 @@ def test_the_metadata_of_the_script_wins(script):
     (script.parents[1] / "requirements.txt").write_text("trl==0.1.0\n")
     text = '# /// script\n# dependencies = ["trl==0.2.0", "peft"]\n# ///\nimport trl\n'
     assert find_version(script, text) == ("0.2.0", "inline metadata of train.py: trl==0.2.0")
+
+
+@pytest.mark.parametrize(
+    "text", ["# pip install trl==0.9.6 peft\n", "system('pip install \"trl==0.9.6\"')\n"]
+)
+def test_what_a_script_says_is_to_be_installed_is_believed(script, text):
+    expected = ("0.9.6", f"what {script.name} installs: trl==0.9.6")
+    assert find_version(script, text) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mint_migrate.analyse.functions import LocalFunctions, enclosing_class, unpacked
 from mint_migrate.analyse.scopes import Bound, ModuleScopes, ScopeInfo, dotted
@@ -43,6 +44,8 @@ class ObjectTracker:
         self.functions = functions
         self.held: dict[tuple[int, str], int] = {}
         self._followed: set[ast.AST] = set()
+        self._bound: dict[tuple[int, str], dict[ast.AST, int]] = {}
+        """The statements that bind a name to such an object, and which."""
         for scope in scopes.scopes:
             for name, bounds in scope.bindings.items():
                 for bound in bounds:
@@ -50,14 +53,20 @@ class ObjectTracker:
         self._hold_tuples()
         # What one round finds, another may hand on: rounds go on until nothing is new.
         size = -1 if any(makes_object(call.qualified) for call in calls) else 0
-        while size < len(self.held):
-            size = len(self.held)
+        while size < self._size():
+            size = self._size()
             self._hold_round()
+
+    def _size(self) -> int:
+        return len(self.held) + sum(map(len, self._bound.values()))
 
     def _hold(self, scope: ScopeInfo, name: str, bound: Bound) -> None:
         number = self.numbers.get(bound.value) if isinstance(bound.value, ast.Call) else None
         if number is not None and makes_object(self.calls[number].qualified):
-            self.held[self._key(scope, name)] = number
+            key = self._key(scope, name)
+            if key not in self.held or not self._is_dead(bound.statement):
+                self.held[key] = number
+            self._bound.setdefault(key, {})[bound.statement] = number
 
     def _hold_tuples(self) -> None:
         """The first element of `model, tokenizer = FastLanguageModel.from_pretrained(...)`."""
@@ -74,11 +83,13 @@ class ObjectTracker:
                     number = None if bound.value is None else self.number_of(bound.value)
                     number = self._parameter(scope, bound) if number is None else number
                     whole = unpacked(bound, name)
-                    if number is None and whole is not None:
+                    if number is None and whole is not None and isinstance(whole[0], ast.Call):
                         # One element of `model, tokenizer = load(...)`, a function of the file.
-                        number = self._returned(*whole)
+                        number = self._unpacked(whole[0], whole[1])
                     if number is not None:
-                        self.held.setdefault(self._key(scope, name), number)
+                        key = self._key(scope, name)
+                        self.held.setdefault(key, number)
+                        self._bound.setdefault(key, {})[bound.statement] = number
 
     def _parameter(self, scope: ScopeInfo, bound: Bound) -> int | None:
         """Return the object a parameter holds, where every call of the function passes one."""
@@ -99,14 +110,14 @@ class ObjectTracker:
             moved = self._moved(value)
             return self._returned(value, None) if moved is None else moved
         name = dotted(value)
-        return None if name is None else self._holder(name, self.scopes.scope_of[value])
+        return None if name is None else self._holder(name, value)
 
     def _moved(self, value: ast.Call) -> int | None:
         """Return the model behind `model.to(...)` or another method of it."""
         if not isinstance(value.func, ast.Attribute):
             return None
         root = _root(value.func)
-        number = None if root is None else self._holder(root, self.scopes.scope_of[value])
+        number = None if root is None else self._holder(root, value)
         if number is None and isinstance(value.func.value, ast.Call):
             # `AutoModelForCausalLM.from_pretrained(...).to(...)`
             number = self.number_of(value.func.value)
@@ -148,11 +159,60 @@ class ObjectTracker:
             return (owner.number if owner is not None else scope.number, name)
         return (scope.number, name)
 
-    def _holder(self, name: str, scope: ScopeInfo) -> int | None:
+    def _holder(self, name: str, node: ast.AST) -> int | None:
+        """Return the object that *name* holds where *node* stands."""
+        scope = self.scopes.scope_of[node]
         if name.startswith("self."):
             return self.held.get(self._key(scope, name))
         found = self.scopes.lookup(name, scope)
-        return None if found is None else self.held.get((found[0].number, name))
+        if found is None:
+            return None
+        key = (found[0].number, name)
+        newest = self._newest(key, node) if found[0] is scope else None
+        return self.held.get(key) if newest is None else newest
+
+    def _newest(self, key: tuple[int, str], node: ast.AST) -> int | None:
+        """Return what the last binding before *node* gives, if it is sure to be the last one."""
+        number = None
+        bound = self._bound.get(key, {}) if len(self._bound.get(key, {})) > 1 else {}
+        outer = self._outer(node)
+        for statement in sorted(bound, key=_place):
+            if _place(statement) >= _place(node) or statement in outer:
+                break
+            if self._is_sure(statement, outer):
+                number = bound[statement]
+            elif not self._is_dead(statement):
+                number = None
+        return number
+
+    def _outer(self, node: ast.AST) -> list[ast.AST]:
+        """Return *node* and what it stands in, up to the module."""
+        found = [node]
+        while (parent := self.scopes.parent.get(found[-1])) is not None:
+            found.append(parent)
+        return found
+
+    def _is_sure(self, statement: ast.AST, outer: list[ast.AST]) -> bool:
+        """Say whether *statement* has run wherever a later place with the parents *outer* runs."""
+        parent = self.scopes.parent.get(statement)
+        if parent not in outer:
+            return False
+        step = outer[outer.index(parent) - 1]
+        blocks = (getattr(parent, name, None) for name in ("body", "orelse", "finalbody"))
+        return any(
+            statement in block and step in block for block in blocks if isinstance(block, list)
+        )
+
+    def _is_dead(self, statement: ast.AST) -> bool:
+        """Say whether it stands under `if False:`."""
+        outer = self._outer(statement)
+        return any(
+            isinstance(above, ast.If)
+            and isinstance(above.test, ast.Constant)
+            and not above.test.value
+            and below in above.body
+            for below, above in pairwise(outer)
+        )
 
     def uses(self, nodes: Iterable[ast.AST]) -> list[ObjectUse]:
         """Return each outermost chain once, in source order."""
@@ -164,7 +224,7 @@ class ObjectTracker:
             parent = self.scopes.parent.get(node)
             if name is None or not isinstance(parent, ast.Attribute):
                 continue
-            number = self._holder(name, self.scopes.scope_of[node])
+            number = self._holder(name, node)
             if number is not None:
                 found.append(self._chain(node, name, number))
         return found
@@ -194,6 +254,10 @@ class ObjectTracker:
             chain=chain.removesuffix("()"),
             calls=tuple(calls),
         )
+
+
+def _place(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
 
 
 def is_trainer(qualified: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from mint_migrate.model.facts import Call, Facts, Statement
@@ -9,6 +10,8 @@ from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.source import Span, contains
 from mint_migrate.plan.survival import names_in
 from mint_migrate.rules.base import Blocked, Ledger
+
+_LOOP = re.compile(r"(async\s+)?(for|while)\b")
 
 
 def break_dependents(ledger: Ledger) -> None:
@@ -78,8 +81,9 @@ def check_inputs(ledger: Ledger, trainer: Call) -> None:
             raise Blocked(
                 code, f"line {outer.line} cannot stay, and training stands inside it: {note}"
             )
-    inputs = _training_inputs(ledger, trainer)
-    for statement in facts.statements:
+    reaching = [item for item in facts.statements if not _follows_training(facts, item, trainer)]
+    inputs = _training_inputs(ledger, trainer, reaching)
+    for statement in reaching:
         outer = next((item for item in ledger.broken if contains(item, statement.span)), None)
         if outer is None or statement.span in ledger.edits:
             continue
@@ -99,9 +103,27 @@ def _is_conversion(ledger: Ledger, span: Span) -> bool:
     return "SimpleNamespace(" in text or "base_model=" in text
 
 
-def _training_inputs(ledger: Ledger, trainer: Call) -> set[tuple[str, int | None]]:
+def _follows_training(facts: Facts, statement: Statement, trainer: Call) -> bool:
+    """Say whether a statement runs when training is over, and not again before another one."""
+    trainings = [use for use in facts.uses if use.call == trainer.number and use.chain == "train"]
+    if not trainings or any(
+        use.scope != statement.scope or statement.span <= use.statement for use in trainings
+    ):
+        return False
+    first = trainings[0].statement
+    return not any(
+        item.is_compound
+        and contains(item.span, first)
+        and contains(item.span, statement.span)
+        and _LOOP.match(facts.text.splitlines()[item.span.line - 1][item.span.column - 1 :])
+        for item in facts.statements
+    )
+
+
+def _training_inputs(
+    ledger: Ledger, trainer: Call, statements: list[Statement]
+) -> set[tuple[str, int | None]]:
     """Return (name, scope) of everything that reaches the training call and its configuration."""
-    facts = ledger.facts
     inputs = {
         (name, ledger.owner_of(name, trainer.scope))
         for span, edit in ledger.edits.items()
@@ -111,7 +133,7 @@ def _training_inputs(ledger: Ledger, trainer: Call) -> set[tuple[str, int | None
     pending = True
     while pending:
         size = len(inputs)
-        for statement in facts.statements:
+        for statement in statements:
             if any(
                 (name, ledger.owner_of(name, statement.scope)) in inputs for name in statement.binds
             ):

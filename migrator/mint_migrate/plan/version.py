@@ -23,6 +23,9 @@ def infer_version(facts: Facts, tables: Tables, options: Options) -> tuple[str, 
     releases = tables.versions
     newest = releases[-1]
     best, best_missing = newest, _missing(used, newest, tables)
+    if all(keyword == "tokenizer" for _, keyword in best_missing) and _is_unsloth(facts):
+        # Unsloth hands it on under the name that the installed release has.
+        best_missing = frozenset()
     for release in reversed(releases[:-1]):
         if not best_missing:
             break
@@ -34,6 +37,10 @@ def infer_version(facts: Facts, tables: Tables, options: Options) -> tuple[str, 
     gone = sorted(name for _, name in _missing(used, newest, tables) - best_missing)
     shown = ", ".join(f"`{name}`" for name in gone[:4])
     return best, (f"{shown} {'is' if len(gone) == 1 else 'are'} in no later release",)
+
+
+def _is_unsloth(facts: Facts) -> bool:
+    return any(item.qualified.split(".", 1)[0] == "unsloth" for item in facts.imports)
 
 
 def keywords_used(facts: Facts, tables: Tables) -> frozenset[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.scripts import decision, migrated, sft
+from support.scripts import SFT, decision, migrated, sft
 
 
 def test_without_evidence_it_is_the_newest_release():
@@ -27,6 +27,13 @@ def test_removed_keywords_date_a_script(config, trainer, before):
     result = sft(config=f"output_dir='o', save_strategy='no', {config}", trainer=trainer)
     assert tuple(int(part) for part in result.version.split(".")[:2]) < before
     assert "in no later release" in result.evidence[0]
+
+
+def test_under_unsloth_the_tokenizers_name_dates_nothing():
+    text = "import unsloth\n" + SFT.format(
+        config="", lora="r=8", trainer="tokenizer=None", after=""
+    )
+    assert migrated(text).version == "1.16.0"
 
 
 def test_a_keyword_of_no_release_changes_nothing():

@@ -127,7 +127,7 @@ def plan_uses(plan: TrainerPlan, script: LoopScript) -> bool:
     for use in ledger.facts.uses:
         if use.call not in numbers or use.found in ledger.decisions:
             continue
-        if _trains_on(plan, use):
+        if _is_loaded_later(plan, use) or _trains_on(plan, use):
             continue
         if use is plan.train_use:
             _decide_train(plan, use)
@@ -143,6 +143,17 @@ def plan_uses(plan: TrainerPlan, script: LoopScript) -> bool:
     ledger.remove_statement(trainer.statement)
     ledger.removed[(trainer.target, trainer.scope)] = "MM230"
     return evaluates
+
+
+def _is_loaded_later(plan: TrainerPlan, use: Use) -> bool:
+    """Say whether a use is one of a model that was loaded when training was over."""
+    made = next(call for call in plan.ledger.facts.calls if call.number == use.call)
+    train = plan.train_use
+    return (
+        made.number != plan.trainer.number
+        and made.scope == train.scope
+        and (made.statement > train.statement)
+    )
 
 
 def _trains_on(plan: TrainerPlan, use: Use) -> bool:

@@ -91,6 +91,7 @@ def _sampling_places(plan: TrainerPlan, name: str, scope: int) -> list[Span]:
         if name in statement.loads
         and ledger.owner_of(name, statement.scope) == scope
         and _num_bare(plan, statement, name, uses)
+        and not _goes(ledger, statement)
         and (not plan.model.carried or statement.span > plan.train_use.statement)
     ]
     handing = [item for item in bare if _hands_over(plan, item, name)]
@@ -154,6 +155,16 @@ def _num_bare(plan: TrainerPlan, statement: Statement, name: str, uses: list[Use
         return 0
     chains = sum(use.statement == statement.span for use in uses)
     return plan.ledger.mentions(statement.span, name) - chains
+
+
+def _goes(ledger: Ledger, statement: Statement) -> bool:
+    """Say whether a statement is a call that the result needs no more: `for_inference(model)`."""
+    calls = [call for call in ledger.facts.calls if call.statement == statement.span]
+    rows = [ledger.tables.row(ledger.tables.canonical(call.qualified)) for call in calls]
+    return bool(calls) and all(
+        call.is_statement and not call.targets and row is not None and row.transform == "drop"
+        for call, row in zip(calls, rows, strict=True)
+    )
 
 
 def _hands_over(plan: TrainerPlan, statement: Statement, name: str) -> bool:

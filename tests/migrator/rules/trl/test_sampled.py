@@ -93,3 +93,13 @@ def test_a_use_that_does_more_than_sample_becomes_a_comment():
     assert "# models = [model]" in converted(done)
     loader = decision(done, "transformers.AutoModelForCausalLM.from_pretrained")
     assert (loader.fidelity, loader.code) == (Fidelity.MANUAL, "MM228")
+
+
+def test_a_call_that_only_readies_the_model_goes():
+    text = SCRIPT.format(
+        before="",
+        after="FastLanguageModel.for_inference(model)\nout = model.generate(input_ids=None)",
+    )
+    done = converted(migrated(f"from unsloth import FastLanguageModel\n{text}"))
+    assert "for_inference" not in done
+    assert "out = model.generate(input_ids=None)" in done

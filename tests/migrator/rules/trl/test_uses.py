@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 import pytest
 from mint_migrate.model.plan import Fidelity
 from support.scripts import LORA, SFT, converted, migrated, sft
@@ -273,3 +275,38 @@ def test_every_decision_but_exact_says_why():
         if item.fidelity is not EXACT and not (item.code and item.note)
     ]
     assert bare == []
+
+
+DEAD = """
+if False:
+    model = AutoModelForCausalLM.from_pretrained("out")
+    dataset = trainer.get_x()
+"""
+
+
+def test_a_name_means_what_the_last_sure_binding_gave_it():
+    result = with_model(f'model.save_pretrained("x")\n{DEAD}model.save_pretrained("y")')
+    assert 'save_state(name="x")' in result.text
+    assert 'save_state(name="y")' in result.text
+
+
+def test_a_name_that_one_of_two_branches_bound_again_means_neither_for_sure():
+    again = 'if len(dataset) > 3:\n    model = AutoModelForCausalLM.from_pretrained("other")\n'
+    result = with_model(f'{again}model.save_pretrained("x")')
+    assert "save_state" not in result.text
+
+
+def test_a_model_that_is_loaded_after_training_is_not_the_trained_one():
+    load = 'model = AutoModelForCausalLM.from_pretrained("other")\n'
+    result = with_model(f'{load}model.save_pretrained("x")')
+    assert "save_state" not in (result.text or "")
+    assert use_of(result, "save_pretrained").fidelity is MANUAL
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+def test_what_follows_training_stops_it_only_in_a_loop(is_repeated):
+    text = SFT.format(config=BASE, lora=LORA, trainer="", after="dataset = trainer.get_x()")
+    start = text.index("trainer = ")
+    loop = f"for _ in range(2):\n{indent(text[start:], '    ')}"
+    result = migrated(f"{text[:start]}{loop}" if is_repeated else text)
+    assert (result.text is None) is is_repeated
