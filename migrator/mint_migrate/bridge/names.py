@@ -28,6 +28,8 @@ MODEL_ATTRIBUTES = (
         "base_model_name",
     ),
 )
+SERVED_AS = frozenset({"base_model", "reference_model", "teacher_model"})
+"""Keywords of a converted script whose values a runtime must serve."""
 DATASET_ATTRIBUTES = ("dataset", "dataset_id", "dataset_name", "dataset_path", "data_name")
 PACKAGED_LOADERS = frozenset(
     {
@@ -65,7 +67,7 @@ class Names:
 
     models: tuple[str, ...]
     base_models: tuple[str, ...]
-    """Names given as `base_model=`: what a runtime must serve."""
+    """Names given as one of `SERVED_AS`: what a runtime must serve."""
     datasets: tuple[DatasetRequest, ...]
     loads_from_hub: bool
     """Some data set stands in a call that loads it, not only as a string that looks like one."""
@@ -128,19 +130,11 @@ def _base_models(constants: Constants, calls: list[ast.Call]) -> tuple[str, ...]
     found: list[str] = []
     for call in calls:
         for word in call.keywords:
-            if word.arg == "base_model":
-                found += constants.strings(word.value) or _given_by_keyword(constants, word.value)
+            if word.arg in SERVED_AS:
+                found += constants.strings(word.value)
         if called_name(call).startswith("create_lora_training_client"):
             found += constants.strings(_argument(call, 0, "base_model"))
     return _unique(name for name in found if _is_name(name))
-
-
-def _given_by_keyword(constants: Constants, expression: ast.expr) -> tuple[str, ...]:
-    """Return what calls give for a parameter by keyword: `teacher_model="x"` for `teacher_model`."""
-    if not isinstance(expression, ast.Name):
-        return ()
-    found = constants.of_attribute(expression.id)
-    return tuple(value for value in found if isinstance(value, str))
 
 
 def _datasets(

@@ -67,13 +67,10 @@ def test_base_model_of_a_converted_script_is_found_through_its_settings():
     assert names.base_models == ("Qwen/Qwen3-0.6B",)
 
 
-def test_another_base_model_is_found_through_the_parameter_that_it_is_handed_as():
-    names = find_names(
-        "def train(base_model, teacher_model):\n"
-        "    create_sampling_client(base_model=teacher_model)\n"
-        "train(base_model='student', teacher_model='teacher')\n"
-    )
-    assert names.base_models == ("student", "teacher")
+@pytest.mark.parametrize("keyword", ["reference_model", "teacher_model"])
+def test_another_model_beside_the_trained_one_is_served_too(keyword):
+    source = f"train(config, base_model='acme/base', rank=8, {keyword}='acme/other')"
+    assert find_names(source).base_models == ("acme/base", "acme/other")
 
 
 def test_command_line_adds_names_and_data_files(tmp_path):
