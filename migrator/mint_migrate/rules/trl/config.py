@@ -291,7 +291,12 @@ def _todo_for(config: ConfigPlan, found: Found) -> None:
 
 
 def plan_batch(
-    config: ConfigPlan, micro_batches: bool, *, unit: str = "rows", times: tuple[str, ...] = ()
+    config: ConfigPlan,
+    micro_batches: bool,
+    *,
+    unit: str = "rows",
+    times: tuple[str, ...] = (),
+    in_place_of: str | None = None,
 ) -> None:
     """Join batch size, accumulation and processes into `batch_size`, rows per optimizer step.
 
@@ -300,13 +305,15 @@ def plan_batch(
         micro_batches: the loop looks at micro-batches, so that their size and number are needed.
         unit: what the batch size counts.
         times: fields of the namespace that it is multiplied with besides.
+        in_place_of: option whose value is the batch size of a process.
     """
     ledger = config.ledger
     processes = ledger.options.num_processes
-    per_device = config.text(JOINED[0]) or config.default(JOINED[0]) or "8"
+    size = in_place_of or JOINED[0]
+    per_device = config.text(size) or config.default(size) or "8"
     accumulation = config.text(JOINED[1]) or config.default(JOINED[1])
     factors = [factor(per_device)]
-    words = ["per_device_train_batch_size"]
+    words = [size]
     if accumulation is not None and (config.has(JOINED[1]) or accumulation != "1"):
         factors.append(factor(accumulation))
         words.append("gradient_accumulation_steps")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mint_migrate.model.plan import Fidelity
-from support.scripts import converted, decision, grpo, migrated
+from support.scripts import GRPO, LORA, converted, decision, grpo, migrated
 
 RUN_ONCE = 'loss_fn="importance_sampling"'
 CUSTOM = "forward_backward_custom(data, loss_fn)"
@@ -291,3 +291,22 @@ def test_options_of_other_loaders_change_nothing_where_prompts_have_a_sampler_of
     name = option.split("=", 1)[0]
     assert decision(result, f"trl.GRPOConfig.{name}").fidelity is Fidelity.EXACT
     assert converted(result) == converted(grpo())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "version", "batch_size"),
+    [
+        ("per_device_train_batch_size=1", "0.22.2", "6,  # num_generations"),
+        ("per_device_train_batch_size=3, gradient_accumulation_steps=2", "0.22.2", "3 * 2,"),
+        ("per_device_train_batch_size=4, gradient_accumulation_steps=2", "0.22.2", "6 * 2,"),
+        ("per_device_train_batch_size=3, gradient_accumulation_steps=2", "0.17.0", "6 * 2,"),
+        ("per_device_train_batch_size=12", "0.17.0", "12,"),
+    ],
+)
+def test_unsloth_fills_groups_with_the_batch_size(sizes, version, batch_size):
+    config = f"num_generations=6, {sizes}"
+    text = GRPO.format(config=config, rewards="brevity", lora=LORA, trainer="", after="")
+    result = migrated(f"import unsloth\n{text}", source_version=version)
+    assert f"batch_size={batch_size}" in converted(result)
+    is_raised = "num_generations" in converted(result).split("batch_size=")[1].split("\n")[0]
+    assert any("unsloth takes 6" in notice for notice in result.notices) is is_raised

@@ -38,7 +38,10 @@ def plan_rounds(
     """
     _group(config, group)
     counted = () if facts["grpo_batch_counts"] == "completions" else (group,)
-    plan_batch(config, averages_micro_batches, unit="completions", times=counted)
+    raised = group if not counted and _is_raised(config, group) else None
+    plan_batch(
+        config, averages_micro_batches, unit="completions", times=counted, in_place_of=raised
+    )
     parts = _parts(config)
     iterations = _iterations(config)
     config.exact("dataloader_drop_last", "prompt_order()", "a round is never smaller than others")
@@ -58,6 +61,34 @@ def plan_rounds(
         order=prompt_order(config, facts),
         draws_parts=_draws(config, facts, bool(parts), averages_micro_batches),
     )
+
+
+def _is_raised(config: ConfigPlan, group: str) -> bool:
+    """Say whether unsloth trains with *group* rows a process, and not with those given.
+
+    It does where they do not make whole groups: those of a step, or, in releases of TRL without
+    `steps_per_generation`, those of a process.
+    """
+    imports = config.ledger.facts.imports
+    if not any(item.qualified.split(".", 1)[0] == "unsloth" for item in imports):
+        return False
+    if any(_given(config, name) for name in ("generation_batch_size", "steps_per_generation")):
+        return False
+    sizes = [config.text(name) or config.default(name) for name in (*JOINED, group)]
+    numbers = [None if text is None else _number(text) for text in sizes]
+    per_device, accumulation, generations = numbers
+    if per_device is None or accumulation is None or not generations:
+        return False
+    counts_steps = config.default("steps_per_generation") is not None
+    processes = config.ledger.options.num_processes
+    rows = per_device * accumulation * processes if counts_steps else per_device
+    if rows % generations == 0:
+        return False
+    config.ledger.notices.append(
+        f"unsloth takes {generations} for the batch size of {per_device}, so that a step holds "
+        f"whole groups of {group}"
+    )
+    return True
 
 
 def _group(config: ConfigPlan, group: str) -> None:
