@@ -1,8 +1,9 @@
-"""Run the functions of a converted GRPO script on numbers, without a server."""
+"""Run the functions of a converted script that samples on numbers, without a server."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ def functions(text: str) -> dict[str, Any]:
         if isinstance(node, ast.FunctionDef):
             node.returns = None
     space: dict[str, Any] = {
+        "itertools": itertools,
         "math": math,
         "torch": torch,
         "types": types,

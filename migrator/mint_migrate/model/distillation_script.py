@@ -15,7 +15,7 @@ class Divergence:
     """Where the log-probabilities come from that are compared with the teacher's."""
 
     own: str = "sampler"
-    """The student's: sampler | computed (by a pass of the weights that sampled, at temperature 1)."""
+    """The student's: sampler | computed (by a pass of the sampling weights, at temperature 1)."""
     weighs: bool = False
     """A token is weighed by how likely it is at temperature 1 compared with when it was drawn."""
 

@@ -1,4 +1,4 @@
-"""`GKDTrainer(...)` and its `.train()` become a loop in which a teacher reads the student's answers.
+"""`GKDTrainer(...)` and its `.train()` become a loop: a teacher reads the student's answers.
 
 Formulas: TRL v1.16.0, `experimental/gkd/gkd_trainer.py`, `generalized_jsd_loss`, `compute_loss` and
 `training_step`. Its temperature is that of the samples; the distributions are compared at 1.
