@@ -10,6 +10,8 @@ from mint_migrate.model.distillation_script import Divergence, GkdScript
 from mint_migrate.model.plan import Fidelity
 from mint_migrate.rules.trl.config import JOINED, ConfigPlan, plan_batch, plan_plain_fields
 from mint_migrate.rules.trl.distillation.objective import (
+    DIVIDED,
+    ESTIMATE,
     ESTIMATED,
     FLAG,
     REPLACED,
@@ -77,7 +79,8 @@ def plan_gkd(plan: TrainerPlan) -> GkdScript:
     """
     ledger, config = plan.ledger, plan.config
     facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
-    plan_objective(plan, settings(facts))
+    counts_given = facts["gkd_divisor"] == "answers"
+    plan_objective(plan, settings(facts), estimate=ESTIMATE if counts_given else DIVIDED)
     _given_answers(config)
     leave_out_evaluation(config)
     windows = _windows(plan, facts)

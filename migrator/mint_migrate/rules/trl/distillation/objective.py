@@ -23,6 +23,9 @@ ESTIMATE = (
     "the divergence is estimated on the tokens that the student drew, where the original summed "
     "over the vocabulary: the same gradient on average, with more noise"
 )
+DIVIDED = (
+    f"{ESTIMATE}; the number of drawn tokens that a step is divided by depends on the same draw"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +38,7 @@ class Setting:
     """What any other value means, as the end of a sentence that begins with the field."""
 
 
-def plan_objective(
-    plan: TrainerPlan, settings: Iterable[Setting], *, estimate: str = ESTIMATE
-) -> None:
+def plan_objective(plan: TrainerPlan, settings: Iterable[Setting], *, estimate: str) -> None:
     """Decide the fields that choose the objective, and say that it is estimated.
 
     Args:

@@ -14,7 +14,12 @@ from mint_migrate.model.rollouts_script import RewardsScript, RoundsScript
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.trl.config import ConfigPlan, plan_batch, plan_plain_fields
-from mint_migrate.rules.trl.distillation.objective import ESTIMATED, Setting, plan_objective
+from mint_migrate.rules.trl.distillation.objective import (
+    DIVIDED,
+    ESTIMATED,
+    Setting,
+    plan_objective,
+)
 from mint_migrate.rules.trl.distillation.teacher import plan_teacher
 from mint_migrate.rules.trl.grpo.kind import ROLES as ROLLOUT_ROLES
 from mint_migrate.rules.trl.kind import TrainerKind
@@ -86,7 +91,7 @@ def plan_own_answers(plan: TrainerPlan) -> DistillationScript:
     """
     ledger, config = plan.ledger, plan.config
     facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
-    plan_objective(plan, SETTINGS)
+    plan_objective(plan, SETTINGS, estimate=DIVIDED)
     leave_out_evaluation(config)
     plan_plain_fields(config, plan.read_elsewhere)
     scale_learning_rate(plan)
