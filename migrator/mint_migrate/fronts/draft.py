@@ -237,6 +237,8 @@ def _trainer(draft: Draft, request: Request, rewards: Sequence[tuple[str, Given]
     model = options.get("model_name_or_path")
     draft.add(f"trainer = {request.trainer}Trainer(")
     draft.add(f"    model={text_value(model, environment) if model else 'None'},", model)
+    if teacher := options.get("teacher_model_name_or_path"):
+        draft.add(f"    teacher_model={text_value(teacher, environment)},", teacher)
     if rewards:
         listed = ", ".join(text for text, _ in rewards)
         draft.add(f"    reward_funcs=[{listed}],", *(given for _, given in rewards))

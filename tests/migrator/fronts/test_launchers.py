@@ -207,6 +207,16 @@ def test_a_flag_has_the_type_of_its_option(
     assert config_of(command(tmp_path, text))[field] == value
 
 
+def test_the_teacher_of_a_command_is_the_one_that_training_is_given(tmp_path: Path) -> None:
+    result = command(
+        tmp_path,
+        "trl distillation --model_name_or_path Qwen/Qwen3-0.6B --dataset_name trl-lib/tldr "
+        "--teacher_model_name_or_path Qwen/Qwen3-1.7B --output_dir out",
+    )
+    assert 'teacher_model="Qwen/Qwen3-1.7B",' in text_of(result)
+    assert by_flag(result)["--teacher_model_name_or_path"].fidelity is Fidelity.EXACT
+
+
 def test_a_later_value_counts_and_the_command_line_before_its_file(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("learning_rate: 1e-3\nmax_length: 99\n", encoding="utf-8")
     result = command(tmp_path, SFT + "--learning_rate 1e-5 --config c.yaml --learning_rate 2e-5")

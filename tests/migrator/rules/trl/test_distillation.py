@@ -6,7 +6,7 @@ import pytest
 from mint_migrate.model.outcome import Migrated
 from mint_migrate.model.plan import Decision, Fidelity
 from support.distillation import distillation, gkd, minillm
-from support.scripts import converted
+from support.scripts import converted, migrated
 
 FLAG = {"distillation": "reverse-kl"}
 MAKERS = {"gkd": gkd, "distillation": distillation, "minillm": minillm}
@@ -196,3 +196,28 @@ def test_the_experimental_trainer_of_older_releases_is_refused():
     code, note = blocked(distillation(version="1.8.0"))
     assert code == "MM272"
     assert "later release" in note
+
+
+PARSED = """
+from datasets import load_dataset
+from trl import DistillationConfig, DistillationTrainer, TrlParser
+
+parser = TrlParser(DistillationConfig)
+(training_args,) = parser.parse_args_and_config()
+dataset = load_dataset("trl-lib/tldr")
+trainer = DistillationTrainer(
+    model="Qwen/Qwen3-0.6B",
+    teacher_model=training_args.teacher_model_name_or_path,
+    args=training_args,
+    train_dataset=dataset["train"],
+    eval_dataset=dataset["test"] if training_args.eval_strategy != "no" else None,
+)
+trainer.train()
+"""
+
+
+def test_options_of_a_command_line_are_refused_where_they_would_change_the_objective():
+    text = converted(migrated(PARSED, source_version="1.16.0"))
+    assert 'check_option("temperature", self.temperature, "1.0 1")' in text
+    assert '"beta": "1.0 1",' in text
+    assert "teacher_model=training_args.teacher_model_name_or_path," in text

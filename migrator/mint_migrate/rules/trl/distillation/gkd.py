@@ -82,7 +82,7 @@ def plan_gkd(plan: TrainerPlan) -> GkdScript:
     counts_given = facts["gkd_divisor"] == "answers"
     plan_objective(plan, settings(facts), estimate=ESTIMATE if counts_given else DIVIDED)
     _given_answers(config)
-    leave_out_evaluation(config)
+    leave_out_evaluation(config, plan.read_elsewhere)
     windows = _windows(plan, facts)
     plan_plain_fields(config, plan.read_elsewhere)
     config.arguments.pop("shuffle_dataset", None)

@@ -120,7 +120,7 @@ def plan_minillm(plan: TrainerPlan) -> MiniLlmScript:
     facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
     advantage, single_step = _parts(plan)
     plan_objective(plan, SETTINGS, estimate=SINGLE_STEP if single_step else "")
-    leave_out_evaluation(config)
+    leave_out_evaluation(config, plan.read_elsewhere)
     check_possible(config)
     plan_plain_fields(config, plan.read_elsewhere)
     scale_learning_rate(plan)

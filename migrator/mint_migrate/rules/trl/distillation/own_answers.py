@@ -92,7 +92,7 @@ def plan_own_answers(plan: TrainerPlan) -> DistillationScript:
     ledger, config = plan.ledger, plan.config
     facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
     plan_objective(plan, SETTINGS, estimate=DIVIDED)
-    leave_out_evaluation(config)
+    leave_out_evaluation(config, plan.read_elsewhere)
     plan_plain_fields(config, plan.read_elsewhere)
     scale_learning_rate(plan)
     config.need("output_dir", plan.default_output("Distillation"))

@@ -70,7 +70,7 @@ def plan_online_dpo(plan: TrainerPlan) -> OnlineDpoScript:
     """
     ledger, config = plan.ledger, plan.config
     facts = {name: fact.value for name, fact in ledger.tables.facts(ledger.version).items()}
-    leave_out_evaluation(config)
+    leave_out_evaluation(config, plan.read_elsewhere)
     windows = plan_windows(config, facts)
     windows = Windows(averages=_accumulates(config), epoch_end=windows.epoch_end)
     plan_plain_fields(config, plan.read_elsewhere)

@@ -80,7 +80,8 @@ def config_class(
         _sort_unread(config, source, option, unread)
     for option in fields:
         is_left = option not in config.open and option not in source.given
-        if is_left and option in reads and option != RESUME:
+        decides = option in reads or option in config.ledger.fixed_options
+        if is_left and decides and option != RESUME:
             _sort_unread(config, source, option, unread)
     own = {item.name: item.default for item in source.own.fields} if source.own else {}
     choices = [

@@ -12,9 +12,16 @@ EVALUATION = ("eval_strategy", "evaluation_strategy", "eval_steps", "do_eval", "
 NOT_EVALUATED = "the held-out prompts are not answered while training"
 
 
-def leave_out_evaluation(config: ConfigPlan) -> None:
-    """Decide the options of evaluation: nothing is evaluated."""
+def leave_out_evaluation(config: ConfigPlan, read_elsewhere: frozenset[str]) -> None:
+    """Decide the options of evaluation: nothing is evaluated.
+
+    Args:
+        config: the configuration.
+        read_elsewhere: its attributes that the user's own code reads; they stay.
+    """
     for name in EVALUATION:
+        if name in read_elsewhere:
+            config.put(name, config.text(name) or config.default(name) or "None")
         config.decide(name, Fidelity.APPROXIMATE, "MM233", "nothing", NOT_EVALUATED)
         config.arguments.pop(name, None)
 
