@@ -92,6 +92,10 @@ class LoopScript(TrainingScript):
     """The checkpoint with the lowest evaluation loss is loaded at the end."""
     times: bool = False
     """It reads from there how long training took."""
+    moves_every: str = ""
+    """Expression of the steps between snapshots of the policy that become the reference; "" for a
+    reference that stays.
+    """
     running: str = ""
     """What the loss keeps from batch to batch, as a variable of `train`; "" for nothing."""
 

@@ -13,6 +13,7 @@ from mint_migrate.rules.trl.dpo.rows import plan_rows
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.learning_rate import scale_learning_rate
 from mint_migrate.rules.trl.loop import plan_epochs, plan_loop
+from mint_migrate.rules.trl.moving import FIELDS, plan_moving
 from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
@@ -37,9 +38,7 @@ DECIDED = frozenset(
         "truncation_mode",
         "tools",
         "precompute_ref_log_probs",
-        "sync_ref_model",
-        "ref_model_mixup_alpha",
-        "ref_model_sync_steps",
+        *FIELDS,
     }
 )
 
@@ -67,6 +66,7 @@ def plan_dpo(plan: TrainerPlan) -> DpoScript:
     loss = plan_loss(plan, facts)
     rows = plan_rows(plan, facts)
     reference, other = plan_reference(plan, loss.is_free)
+    moves_every = plan_moving(plan, has_reference=reference != NONE)
     plan_optimizer(config)
     schedule = plan_schedule(config)
     loop = plan_loop(plan, schedule)
@@ -77,7 +77,8 @@ def plan_dpo(plan: TrainerPlan) -> DpoScript:
         loss=loss,
         handed=(("reference_model", other),) if other else (),
         reference=reference,
-        asks_first=asks_first and reference != NONE,
+        asks_first=asks_first and reference != NONE and not moves_every,
+        moves_every=moves_every,
         divisor="own"
         if facts["short_step_divisor"] == "own"
         else "config.gradient_accumulation_steps",
@@ -115,7 +116,7 @@ def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> s
     rows = f"[{names['tokenize']}(row, {tokenizer}, {plan.config_name}) for row in {{dataset}}]"
     if script.reference == NONE:
         return rows
-    if script.reference == START:
+    if script.reference == START or script.moves_every:
         return None
     is_base = script.reference == BASE
     model = plan.model.base_model if is_base else dict(script.handed)["reference_model"]

@@ -18,9 +18,8 @@ def plan_reference(plan: TrainerPlan, is_free: bool) -> tuple[str, str]:
     """Decide `ref_model`: return which reference it is, and the name of another model.
 
     Raises:
-        Blocked: the reference moves, or where it comes from cannot be seen.
+        Blocked: where it comes from cannot be seen.
     """
-    _refuse_moving(plan)
     plan.config.exact(
         "precompute_ref_log_probs", "add_reference()", "the same values, asked earlier"
     )
@@ -37,19 +36,6 @@ def plan_reference(plan: TrainerPlan, is_free: bool) -> tuple[str, str]:
     if not name and reference_is_copied(plan.ledger, plan.model, "dpo"):
         return START, ""
     return (OTHER, name) if name else (BASE, "")
-
-
-def _refuse_moving(plan: TrainerPlan) -> None:
-    config = plan.config
-    if config.has("sync_ref_model") and config.literal("sync_ref_model"):
-        raise Blocked(
-            "MM249",
-            "`sync_ref_model=True` mixes the weights of the reference with those of the model, "
-            "which MinT cannot do",
-            config.arguments["sync_ref_model"].found,
-        )
-    for name in ("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"):
-        config.exact(name, "nothing to do", "the reference stays as it is")
 
 
 def _other_model(plan: TrainerPlan, argument: Argument) -> str:

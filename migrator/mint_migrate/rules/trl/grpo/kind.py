@@ -19,6 +19,7 @@ from mint_migrate.rules.trl.grpo.loss import (
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.learning_rate import scale_learning_rate
 from mint_migrate.rules.trl.loop import plan_loop
+from mint_migrate.rules.trl.moving import FIELDS, plan_moving
 from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.rollouts.rewards import (
     decide_rewards,
@@ -43,6 +44,7 @@ DECIDED = (
     | SAMPLING_FIELDS
     | LOSS_FIELDS
     | {"shuffle_dataset", "reward_weights", "remove_unused_columns", "num_generations_eval"}
+    | FIELDS
     | {"max_tool_calling_iterations"}
 )
 ROLES = {
@@ -108,6 +110,7 @@ def plan_grpo(plan: TrainerPlan) -> GrpoScript:
         eval_group=eval_group,
         old_logprobs="sampler" if uses_temperature_one(config) else "computed",
         reference=bool(loss.beta),
+        moves_every=plan_moving(plan, has_reference=bool(loss.beta)),
         reference_is_start=reference_is_copied(plan.ledger, plan.model, "grpo"),
         passes=tools.passes,
         tools=tools.kind,

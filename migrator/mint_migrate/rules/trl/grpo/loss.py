@@ -55,7 +55,6 @@ IMPOSSIBLE = {
     ),
     "entropy_coef": ("MM244", "rewards entropy, which MinT does not return"),
     "use_adaptive_entropy": ("MM244", "steers by entropy, which MinT does not return"),
-    "sync_ref_model": ("MM249", "mixes the policy into the reference, which stays the base model"),
 }
 """Options without which it is another loss, with code and reason."""
 

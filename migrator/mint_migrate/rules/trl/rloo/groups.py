@@ -12,6 +12,7 @@ from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.trl.config import ConfigPlan, plan_plain_fields
 from mint_migrate.rules.trl.learning_rate import scale_learning_rate
 from mint_migrate.rules.trl.loop import plan_loop
+from mint_migrate.rules.trl.moving import FIELDS, plan_moving
 from mint_migrate.rules.trl.optimizer import plan_optimizer
 from mint_migrate.rules.trl.rollouts.rewards import (
     decide_rewards,
@@ -33,6 +34,7 @@ from mint_migrate.rules.trl.temperature import uses_temperature_one
 GROUP_FIELDS = (
     ROUND_FIELDS
     | SAMPLING_FIELDS
+    | FIELDS
     | {
         "beta",
         "epsilon",
@@ -83,6 +85,7 @@ def plan_rloo(plan: TrainerPlan) -> RlooScript:
         eval_group=eval_group,
         old_logprobs="sampler" if uses_temperature_one(config) else "computed",
         reference=reference,
+        moves_every=plan_moving(plan, has_reference=reference),
         masked=masks_truncated,
         masks_truncated=masks_truncated,
         on_policy=not rounds.reused,
