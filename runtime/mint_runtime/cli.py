@@ -156,6 +156,11 @@ def serve(
     Exit status: 0 after a signal, 2 when the options cannot be used.
     """
     try:
+        check_exposure(host, api_key)
+        models = parse_base_models(base_model or [])
+    except RuntimeServerError as error:
+        _fail(str(error))
+    try:
         from mint_runtime.engine.settings import EngineSettings
         from mint_runtime.observe.log import configure
         from mint_runtime.server import serve as run
@@ -163,8 +168,6 @@ def serve(
     except ImportError as error:
         _fail_missing(error)
     try:
-        check_exposure(host, api_key)
-        models = parse_base_models(base_model or [])
         engine_settings = EngineSettings(
             base_models=models,
             device=device,

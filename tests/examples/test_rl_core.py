@@ -170,8 +170,9 @@ result = [len(sequence.tokens) for sequence in answer.sequences]
 
 
 def test_a_run_with_a_kl_penalty_records_the_distance(client: Client, tmp_path: Path) -> None:
-    client.run(script(tmp_path, "run(2, kl_penalty_coef=0.1)"))
-    first, second = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    client.run(script(tmp_path, "run(4, kl_penalty_coef=0.1)"))
+    first, *later = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     # Nothing has been learned yet: policy and base model are the same. Float32, other batches.
     assert first["kl"] == pytest.approx(0.0, abs=1e-5)
-    assert abs(second["kl"]) > 1e-4
+    # Afterwards it is about 1e-3 either way, by what was drawn, and so now and then near zero.
+    assert max(abs(record["kl"]) for record in later) > 1e-4

@@ -13,16 +13,23 @@ from pathlib import Path
 import pytest
 from mint_runtime.config import parse_base_models
 from mint_runtime.errors import UserError
-from support.server import Server, environment, execute, run_cli, running_server, start_server
+from support.server import (
+    Server,
+    environment,
+    execute,
+    refusal,
+    run_cli,
+    running_server,
+    start_server,
+)
 
 HEAVY = ("torch", "transformers", "tinker", "mint", "numpy", "starlette", "uvicorn")
 
 
-def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line of a refused command."""
-    assert done.returncode == 2, done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+def only_line(said: str) -> str:
+    """Return the one line that a refused command says."""
+    lines = said.strip().splitlines()
+    assert len(lines) == 1, said
     return lines[0]
 
 
@@ -74,7 +81,7 @@ def test_options_that_cannot_be_used_are_one_line_and_status_2(
     filled = [argument.format(tmp=tmp_path) for argument in arguments]
     if "--state-dir" not in filled:
         filled += ["--state-dir", str(tmp_path / "state")]
-    assert text in complaint(run_cli("serve", *filled))
+    assert text in only_line(refusal("serve", *filled))
 
 
 def test_a_missing_package_is_one_line_with_the_command_that_installs_it(tmp_path: Path) -> None:
@@ -88,7 +95,8 @@ def test_a_missing_package_is_one_line_with_the_command_that_installs_it(tmp_pat
         capture_output=True,
         text=True,
     )
-    assert 'pip install "mint-migrate[runtime]"' in complaint(done)
+    assert done.returncode == 2
+    assert 'pip install "mint-migrate[runtime]"' in only_line(done.stderr)
 
 
 def test_two_base_models_may_not_share_a_name() -> None:
@@ -123,7 +131,7 @@ def server(tiny_directory: Path, state: Path) -> Iterator[Server]:
 
 def test_a_second_server_on_the_same_state_is_refused(server: Server, state: Path) -> None:
     model = f"x={server.model}"
-    line = complaint(run_cli("serve", "--base-model", model, "--state-dir", str(state)))
+    line = only_line(refusal("serve", "--base-model", model, "--state-dir", str(state)))
     assert f"process id {server.process.pid}" in line
     assert "--state-dir" in line
 

@@ -81,6 +81,14 @@ def fork(arguments: Sequence[str], log: Path) -> Process:
     return forked.Forked(forked.serve, *arguments, env=environment(), output=log)
 
 
+def refusal(*arguments: str) -> str:
+    """Return what `mint-runtime` says, which must end with status 2."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "said"
+        assert fork(arguments, log).wait(_START_S) == 2, log.read_text()
+        return log.read_text()
+
+
 def execute(arguments: Sequence[str], log: Path) -> Process:
     """Start `mint-runtime` as a shell does."""
     with log.open("a") as stderr:

@@ -110,13 +110,6 @@ def runtime(tmp_path_factory):
         yield running
 
 
-def test_script_trains_through_the_published_client_and_its_output_streams_through(tmp_path):
-    process = start(tmp_path, TRAIN)
-    output = process.communicate(timeout=WAIT_S * 2)[0].decode()
-    assert process.returncode == 0, output
-    assert float(output.split("loss")[1].split()[0]) > 0
-
-
 @pytest.mark.parametrize(
     ("body", "status"),
     [("raise SystemExit(7)", 7), ("1 / 0", 1), ("import os; os.kill(os.getpid(), 9)", 137)],
@@ -144,12 +137,16 @@ def test_server_and_script_end_with_the_command_however_it_ends(tmp_path, signum
     assert gone(told["url"], told["pid"])
 
 
-def test_server_ends_with_the_script_and_keeps_its_state_where_asked(tmp_path, monkeypatch, capfd):
+def test_script_trains_through_the_published_client_and_its_output_streams_through(
+    tmp_path, monkeypatch, capfd
+):
+    """The server ends with the script and keeps its state where that was asked."""
     script = tmp_path / "script.py"
-    script.write_text(ANNOUNCE)
+    script.write_text(TRAIN + ANNOUNCE)
     monkeypatch.chdir(tmp_path)
     models, state = [f"{NAME}={tiny_folder()}"], tmp_path / "state"
     assert run_command(script, ["0"], base_models=models, state_dir=state) == 0
+    assert float(capfd.readouterr().out.split("loss")[1].split()[0]) > 0
     told = announced(tmp_path)
     assert told["key"].startswith("sk-")
     assert gone(told["url"], told["pid"])
