@@ -37,7 +37,8 @@ ONE_AT_A_TIME = Lock()
 def options_of(case: Mapping[str, Any]) -> Options:
     """Return the options of a migration that knows the release of a case."""
     framework, version = case["source_version"].split("==")
-    return Options(launched_version=(framework, version, "given with --source-version"))
+    known = (framework, version, "given with --source-version")
+    return Options(launched_version=known, **case.get("options", {}))
 
 
 def migrate(case: Mapping[str, Any]) -> Outcome:
@@ -82,7 +83,12 @@ def prepare(case: Mapping[str, Any], folder: Path, *, scorer: str = "") -> Prepa
         if "path" in item:
             write_parquet(place(item["path"], folder), rows_of(item))
     with ONE_AT_A_TIME:
-        status = cli.run([str(launcher), "--source-version", case["source_version"]])
+        chosen = [
+            part
+            for name, value in case.get("options", {}).items()
+            for part in (f"--{name.replace('_', '-')}", value)
+        ]
+        status = cli.run([str(launcher), "--source-version", case["source_version"], *chosen])
     scripts = tuple(sorted(folder.glob(f"{launcher.stem}*_mint.py")))
     assert scripts, f"{case['id']} is not converted: exit status {status}"
     for script in scripts:

@@ -200,6 +200,7 @@ def _settings(work: _Work, version: str, launcher: Launcher) -> Settings:
         environment=work.environment,
         num_processes=number,
         critic_free=work.options.ppo == "critic-free",
+        headless=work.options.reward_model == "generative",
         candidates=work.shell.candidates,
         programs=tuple(_programs(work.shell)),
         overridden=tuple(overridden),

@@ -28,9 +28,9 @@ class OpenRlhfRowsScript(LaunchedScript):
     """A training on rows that are given: every optimizer step has `train_batch_size` of them."""
 
     data: DataScript
-    by_data: bool
+    by_data: bool = False
     """The number of steps for the learning rate is that of full windows, not of full epochs."""
-    micro_batches: bool
+    micro_batches: bool = False
     """The loss is a mean over micro-batches of means over tokens, not a mean over tokens."""
     evaluates: bool
     eval_by_epoch: bool
@@ -56,20 +56,38 @@ class OpenRlhfSftScript(OpenRlhfRowsScript):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenRlhfDpoScript(OpenRlhfRowsScript):
+class OpenRlhfPairsScript(OpenRlhfRowsScript):
+    """A training on pairs of answers."""
+
+    prompt: bool
+    """The prompt has a column of its own."""
+    splits: bool = False
+    """What both answers begin with is the prompt."""
+    margin: bool = False
+    """A row says by how much the chosen answer should be better."""
+    nll: bool = False
+    """The mean log-probability of the chosen answer is part of the loss."""
+    reference: str = ""
+    """Expression of the model that is the reference; empty without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRlhfDpoScript(OpenRlhfPairsScript):
     """A training of `openrlhf.cli.train_dpo`."""
 
     template: ClassVar[str] = "openrlhf_dpo.py.j2"
     headline: ClassVar[str] = "Direct preference optimization"
-    prompt: bool
-    """The prompt has a column of its own."""
     ipo: bool
     smooths: bool
     """A share of the pairs is taken to be labeled the wrong way round."""
-    nll: bool
-    """The mean log-probability of the chosen answer is part of the loss."""
-    reference: str
-    """Expression of the model that is the reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRlhfRewardScript(OpenRlhfPairsScript):
+    """A training of `openrlhf.cli.train_rm` without a head: rewards are log-probabilities."""
+
+    template: ClassVar[str] = "openrlhf_rm.py.j2"
+    headline: ClassVar[str] = "A generative reward model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,8 @@ class Effects:
         """Variables that are given something that is not text."""
         self.names: set[str] = set()
         """Variables that are given anything."""
+        self.given: set[int] = set()
+        """Which values of `$@` a `set --` gives."""
 
     @property
     def text(self) -> str:
@@ -189,6 +191,7 @@ class Effects:
             scope.exports_all = False
         if "--" in texts:
             self.give_arguments(words[texts.index("--") + 2 :], scope)
+            self.given.add(scope.serial("@"))
 
     def _shift(self, words: tuple[Word, ...], scope: Scope) -> None:
         arguments = scope.get("@")

@@ -284,10 +284,18 @@ class Walker:
         if id(page) in self._active or self._is_deep():
             self.effects.vary(self._names_set_in(page.script.root, scope), scope)
             return scope
-        kept = {name: scope.get(name) for name in ARGUMENTS} if words[2:] else {}
-        if words[2:]:
-            self.effects.give_arguments(words[2:], scope)
-        return _restored(self._entered(page, page.script.root, scope), kept)
+        if not words[2:]:
+            return self._entered(page, page.script.root, scope)
+        kept = {name: scope.get(name) for name in ARGUMENTS}
+        given = len(self.effects.given)
+        self.effects.give_arguments(words[2:], scope)
+        end = self._entered(page, page.script.root, scope)
+        if len(self.effects.given) == given:
+            return _restored(end, kept)
+        # What a file sets with `set --` stays, even where it was given arguments of its own.
+        if end.serial("@") not in self.effects.given:
+            self.effects.vary(ARGUMENTS, end)
+        return end
 
     def _is_deep(self) -> bool:
         return self._steps > _MOST_STEPS or len(self._active) > _DEEPEST

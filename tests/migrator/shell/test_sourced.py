@@ -86,6 +86,22 @@ def test_a_function_that_returns_early_sets_what_it_set_before() -> None:
     assert words[0].text is None
 
 
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ("A=$1", ["a b"]),
+        ("set -- 7", ["7"]),
+        ("[ $X = 1 ] && set -- 7", [None]),
+        ("shift", ["a b"]),
+    ],
+)
+def test_arguments_of_a_sourced_file_are_its_own_unless_it_sets_them(
+    env: str, words: list[str | None]
+) -> None:
+    _, found = shown("set -- 'a b'\nsource env.sh c d\nshow \"$1\"", env=env)
+    assert [word.text for word in found] == words
+
+
 def test_what_sourced_files_keep_secret_is_not_written_down() -> None:
     text = "source env.sh\nshow $WANDB_API_KEY $PAD_TOKENS"
     _, words = shown(text, env="export WANDB_API_KEY=sk-1 PAD_TOKENS=3")

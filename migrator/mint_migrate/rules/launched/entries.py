@@ -21,6 +21,7 @@ _PLANNERS = {
     ("openrlhf", "train_sft"): "openrlhf.sft.plan_sft",
     ("openrlhf", "train_dpo"): "openrlhf.dpo.plan_dpo",
     ("openrlhf", "train_kto"): "openrlhf.kto.plan_kto",
+    ("openrlhf", "train_rm"): "openrlhf.reward_model.plan_reward_model",
     ("verl", "main_generation"): "verl.generation.plan_generation",
     ("verl", "fsdp_sft_trainer"): "verl.sft.plan_sft",
     ("verl", "sft_trainer"): "verl.sft.plan_sft",

@@ -15,4 +15,8 @@ def refuse(settings: Settings, read: Read) -> NoReturn:
     Raises:
         Blocked: always.
     """
+    name = f"{settings.owner.framework}.{settings.owner.entry}"
+    row = settings.tables.row(name, settings.version) or settings.tables.row(name)
+    if row is not None and row.code is not None:
+        raise Blocked(row.code, f"`{settings.owner.entry}` is not converted. {row.note}")
     raise Blocked("MM201", f"`{settings.owner.entry}` has no conversion yet")

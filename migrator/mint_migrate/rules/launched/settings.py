@@ -83,6 +83,8 @@ class Settings:
     """Processes that the launcher starts, None where it does not say."""
     critic_free: bool = False
     """The user chooses an estimator without a critic where the original trains one."""
+    headless: bool = False
+    """The user chooses a reward model without the head that the original trains."""
     overridden: tuple[Given, ...] = ()
     """Options that a later one replaces."""
     candidates: Callable[[str], tuple[str, ...]] = lambda name: ()

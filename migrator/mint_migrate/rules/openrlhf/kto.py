@@ -9,13 +9,14 @@ from __future__ import annotations
 from mint_migrate.launches.processes import Read
 from mint_migrate.model.openrlhf_rows_script import OpenRlhfKtoScript
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.launched.names import NAMES
-from mint_migrate.rules.launched.serving import suggest_serving
 from mint_migrate.rules.launched.settings import Settings
-from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
 from mint_migrate.rules.openrlhf.options import field_of
-from mint_migrate.rules.openrlhf.rows import plan_batches, plan_data, plan_reference, plan_rounds
-from mint_migrate.rules.openrlhf.saving import plan_tracker
+from mint_migrate.rules.openrlhf.rows import (
+    close_training,
+    open_training,
+    plan_batches,
+    plan_reference,
+)
 
 
 def plan_kto(settings: Settings, read: Read) -> OpenRlhfKtoScript:
@@ -25,9 +26,7 @@ def plan_kto(settings: Settings, read: Read) -> OpenRlhfKtoScript:
         Blocked: the training cannot be expressed on MinT, or a micro-batch has one row, whose
             divergence the original cannot estimate.
     """
-    plan_model(settings)
-    suggest_serving(settings, model="pretrain", counts=())
-    data = plan_data(settings)
+    data = open_training(settings)
     field_of(settings, "input_key", '"input"', "str")
     output = settings.value("output_key").data is not None
     if output:
@@ -43,24 +42,9 @@ def plan_kto(settings: Settings, read: Read) -> OpenRlhfKtoScript:
     field_of(settings, "beta", "0.01", "float")
     field_of(settings, "desirable_loss_weight", "1.0", "float")
     field_of(settings, "undesirable_loss_weight", "1.0", "float")
-    schedule, ref = plan_optimizer(settings, "learning_rate", "1e-05")
-    rounds = plan_rounds(settings)
-    tracker, run_options = plan_tracker(settings)
+    shared = close_training(settings, data, "1e-05")
     return OpenRlhfKtoScript(
-        names=NAMES,
-        fields=(),
-        schedule=schedule,
-        ref=ref,
-        data=data,
-        by_data=False,
-        micro_batches=False,
-        evaluates=rounds.evaluates,
-        eval_by_epoch=rounds.by_epoch,
-        saves=rounds.saves,
-        resumes=rounds.resumes,
-        save_total_limit=rounds.saves,
-        tracker=tracker,
-        run_options=run_options,
+        **shared,
         output=output,
         reference=plan_reference(settings),
     )

@@ -20,7 +20,7 @@ def plan_model(settings: Settings) -> None:
         Blocked: no model is named.
     """
     if settings.value("pretrain").data is None:
-        raise Blocked("MM292", "`--pretrain` is not given, so there is no model to train")
+        raise Blocked("MM407", "`--pretrain` is not given, so there is no model to train")
     settings.use("pretrain", "model", kind="str", comment="a name that the server knows")
     if plan_rank(settings, "lora_rank", ("lora_alpha", "lora_dropout", "target_modules"), "MM414"):
         _plan_adapter(settings)

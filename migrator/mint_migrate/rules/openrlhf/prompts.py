@@ -22,8 +22,8 @@ def plan_prompts(settings: Settings) -> PromptsScript:
         Blocked: no data is named, or a loading script of the user's own.
     """
     if settings.value("prompt_data").data is None:
-        raise Blocked("MM292", "`--prompt_data` is not given, so there is nothing to train on")
-    _check_scripts(settings)
+        raise Blocked("MM407", "`--prompt_data` is not given, so there is nothing to train on")
+    check_scripts(settings, "prompt_data", "eval_dataset")
     settings.use("prompt_data", kind="str", comment="files, folders or names, separated by commas")
     field_of(settings, "prompt_split", '"train"', "str")
     field_of(settings, "input_key", '"input"', "str")
@@ -35,7 +35,7 @@ def plan_prompts(settings: Settings) -> PromptsScript:
     if has_limit:
         settings.use("max_samples", kind="int", comment="rows")
     blends = plan_probabilities(settings, "prompt_data", "prompt_data_probs")
-    has_template = _plan_template(settings, chat=chat)
+    has_template = plan_template(settings, chat=chat)
     _plan_order(settings)
     return PromptsScript(
         chat=chat,
@@ -62,7 +62,8 @@ def _plan_order(settings: Settings) -> None:
         )
 
 
-def _plan_template(settings: Settings, *, chat: bool) -> bool:
+def plan_template(settings: Settings, *, chat: bool) -> bool:
+    """Say whether the text of a prompt is made with a template of the launcher's."""
     template = settings.value("input_template").data
     if template is None:
         settings.exact("input_template", "nothing")
@@ -77,18 +78,21 @@ def _plan_template(settings: Settings, *, chat: bool) -> bool:
     return True
 
 
-def _check_scripts(settings: Settings) -> None:
+def check_scripts(settings: Settings, *keys: str) -> None:
     """Stop at a data set that a script of the user's loads.
+
+    Args:
+        settings: the options of the launch.
+        keys: options that name data sets.
 
     Raises:
         Blocked: there is one.
     """
-    for key in ("prompt_data", "eval_dataset"):
-        names = str(settings.value(key).data or "")
-        for name in names.split(","):
+    for key in keys:
+        for name in str(settings.value(key).data or "").split(","):
             if name.partition("@")[0].strip().endswith(".py"):
                 raise Blocked(
-                    "MM292", f"`{name}` loads data with a script; write its rows to a file"
+                    "MM407", f"`{name.strip()}` loads data with a script; write its rows to a file"
                 )
 
 

@@ -7,10 +7,14 @@ Source: OpenRLHF `utils/utils.py`, `utils/distributed_sampler.py`, `utils/deepsp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mint_migrate.model.openrlhf_rows_script import DataScript
 from mint_migrate.rules.base import Blocked
-from mint_migrate.rules.launched.settings import UNKNOWN, Settings
+from mint_migrate.rules.launched.names import NAMES
+from mint_migrate.rules.launched.serving import suggest_serving
+from mint_migrate.rules.launched.settings import Settings
+from mint_migrate.rules.openrlhf.optimizer import plan_model, plan_optimizer
 from mint_migrate.rules.openrlhf.options import (
     fact,
     field_of,
@@ -18,6 +22,8 @@ from mint_migrate.rules.openrlhf.options import (
     plan_probabilities,
     switch,
 )
+from mint_migrate.rules.openrlhf.prompts import check_scripts, plan_template
+from mint_migrate.rules.openrlhf.saving import plan_tracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +36,48 @@ class Rounds:
     resumes: bool
 
 
-def plan_data(settings: Settings) -> DataScript:
+def open_training(settings: Settings) -> DataScript:
+    """Decide the model, where rows come from, and how their texts are made.
+
+    Raises:
+        Blocked: no model or no data set is named, or the data loads itself with a script.
+    """
+    plan_model(settings)
+    suggest_serving(settings, model="pretrain", counts=())
+    return _plan_data(settings)
+
+
+def close_training(settings: Settings, data: DataScript, default_rate: str) -> dict[str, Any]:
+    """Return the fields that the records of all these trainings have.
+
+    Args:
+        settings: the options of the launch.
+        data: where rows come from.
+        default_rate: the learning rate where neither launch nor release say one.
+
+    Raises:
+        Blocked: an optimizer or a schedule that has no formula here.
+    """
+    schedule, ref = plan_optimizer(settings, "learning_rate", default_rate)
+    rounds = _plan_rounds(settings)
+    tracker, run_options = plan_tracker(settings)
+    return {
+        "names": NAMES,
+        "fields": (),
+        "schedule": schedule,
+        "ref": ref,
+        "data": data,
+        "evaluates": rounds.evaluates,
+        "eval_by_epoch": rounds.by_epoch,
+        "saves": rounds.saves,
+        "resumes": rounds.resumes,
+        "save_total_limit": rounds.saves,
+        "tracker": tracker,
+        "run_options": run_options,
+    }
+
+
+def _plan_data(settings: Settings) -> DataScript:
     """Decide where rows come from and how their texts are made.
 
     Raises:
@@ -49,37 +96,25 @@ def plan_data(settings: Settings) -> DataScript:
     own_template = settings.value("tokenizer_chat_template").data is not None
     if own_template:
         settings.use("tokenizer_chat_template", kind="str")
-    _check_names(settings)
+    check_scripts(settings, "dataset", "eval_dataset")
     field_of(settings, "seed", "42", "int")
     return DataScript(
         blends=plan_probabilities(settings, "dataset", "dataset_probs"),
         limits=limits,
         chat=chat,
         own_chat_template=own_template,
-        template=_plan_template(settings, chat=chat),
+        template=plan_template(settings, chat=chat),
     )
 
 
-def _check_names(settings: Settings) -> None:
-    for key in ("dataset", "eval_dataset"):
-        named = settings.value(key).data
-        for part in named.split(",") if isinstance(named, str) else ():
-            if part.strip().partition("@")[0].endswith(".py"):
-                raise Blocked(
-                    "MM407", f"`{part.strip()}` loads data with a script; write its rows to a file"
-                )
-
-
-def _plan_template(settings: Settings, *, chat: bool) -> bool:
-    template = settings.value("input_template").data
-    if template is None or chat:
-        settings.exact("input_template", "nothing")
-        return False
-    if template is not UNKNOWN and "{}" not in str(template):
-        settings.exact("input_template", "nothing", "without `{}` the original drops it")
-        return False
-    settings.use("input_template", kind="str")
-    return True
+def plan_pairs(settings: Settings) -> bool:
+    """Decide the columns of the pairs; say whether the prompt has one of its own."""
+    prompt = settings.value("prompt_key").data is not None
+    if prompt:
+        settings.use("prompt_key", kind="str")
+    field_of(settings, "chosen_key", '"chosen"', "str")
+    field_of(settings, "rejected_key", '"rejected"', "str")
+    return prompt
 
 
 def plan_batches(settings: Settings) -> bool:
@@ -98,7 +133,7 @@ def plan_batches(settings: Settings) -> bool:
     return fact(settings, "sft_loss_mean") != "update"
 
 
-def plan_rounds(settings: Settings) -> Rounds:
+def _plan_rounds(settings: Settings) -> Rounds:
     """Decide evaluation and checkpoints."""
     evaluates = settings.value("eval_dataset").data is not None
     by_epoch = not is_positive(settings, "eval_steps")

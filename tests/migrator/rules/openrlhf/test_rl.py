@@ -111,7 +111,7 @@ REFUSED = [
     ({"max_images_per_prompt": 2}, "0.10.0", "MM409"),
     ({"actor.optim": "muon"}, "0.11.2", "MM416"),
     ({"lr_scheduler": "polynomial"}, "0.9.1", "MM212"),
-    ({"prompt_data": "load.py"}, "0.9.1", "MM292"),
+    ({"prompt_data": "load.py"}, "0.9.1", "MM407"),
 ]
 
 
