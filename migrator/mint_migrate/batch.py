@@ -222,7 +222,9 @@ def _land(script: Script, outcome: Outcome, job: Job) -> Landing:
     if in_place and script.path.suffix in files.LAUNCHES:
         return Landing(outcome=_not_in_place(outcome))
     output = script.path if in_place else files.output_path(script.path, job.output, script.base)
-    output = output.with_suffix(outcome.suffix) if outcome.suffix else output
+    if outcome.suffix:
+        # A shell script has a place of its own, and calls its scripts by their names.
+        output = output.with_name(f"{_stem(script.path, output)}_mint{outcome.suffix}")
     if outcome.text is None:
         return Landing(outcome=outcome, output=output, change="unchanged")
     return _compare(outcome, outcome.text, output, job)
@@ -233,7 +235,7 @@ def _companions(landing: Landing, job: Job) -> list[Landing]:
     outcome, output = landing.outcome, landing.output
     if not isinstance(outcome, Migrated) or output is None:
         return []
-    stem = output.stem.removesuffix("_mint")
+    stem = _stem(Path(outcome.source.path), output)
     return [
         replace(
             _compare(outcome, each.text, output.with_name(f"{stem}{each.ending}"), job),
@@ -241,6 +243,13 @@ def _companions(landing: Landing, job: Job) -> list[Landing]:
         )
         for each in outcome.companions
     ]
+
+
+def _stem(source: Path, output: Path) -> str:
+    """Return what the names of all results of *source* begin with, *output* being one."""
+    return output.stem.removesuffix("_mint").removesuffix(
+        files.result_mark(source).removesuffix("_mint")
+    )
 
 
 def _compare(outcome: Migrated, text: str, output: Path, job: Job) -> Landing:

@@ -52,8 +52,11 @@ def migrate_file(source: Source, options: Options, base: Path | None) -> Outcome
         if options.launched_version is None:
             launched = project.launched_version(Path(source.path), source.text)
             options = replace(options, launched_version=launched)
-        migrate = migrate_config if suffix in (".yaml", ".yml") else migrate_launcher
-        return migrate(source, options, tables(), _reader(Path(source.path)))
+        read = _reader(Path(source.path))
+        if suffix in (".yaml", ".yml"):
+            return migrate_config(source, options, tables(), read)
+        mark = files.result_mark(Path(source.path))
+        return migrate_launcher(source, options, tables(), read, mark)
     return _migrate_script(source, options, base)
 
 

@@ -133,14 +133,14 @@ def size_of(path: Path) -> int:
 def output_path(source: Path, output: Path | None, base: Path | None = None) -> Path:
     """Return where the migration of *source* is written.
 
-    `<stem>_mint.py` beside the source; under the folder *output*, keeping the path relative to
-    *base* (the folder that was given as input), when it is a folder; *output* itself when it is
-    named like a script.
+    `<stem>_mint.py` beside the source (see `result_mark`); under the folder *output*, keeping the
+    path relative to *base* (the folder that was given as input), when it is a folder; *output*
+    itself when it is named like a script.
 
     Raises:
         UsageError: the output would replace its own source.
     """
-    name = f"{source.stem}_mint{output_suffix(source)}"
+    name = f"{source.stem}{result_mark(source)}{output_suffix(source)}"
     if output is None:
         return source.with_name(name)
     if names_a_script(output):
@@ -150,6 +150,18 @@ def output_path(source: Path, output: Path | None, base: Path | None = None) -> 
             )
         return output
     return output / source.parent.relative_to(base or source.parent) / name
+
+
+def result_mark(source: Path) -> str:
+    """Return what the name of a result has behind the stem of *source*.
+
+    `_mint`, or `_sh_mint` for a launcher beside a script, or a configuration beside a launcher, of
+    the same stem.
+    """
+    kinds = (".py", *SHELL_SUFFIXES, ".yaml", ".yml")
+    before = kinds[: kinds.index(source.suffix)] if source.suffix in kinds else ()
+    is_taken = any(source.with_suffix(kind).is_file() for kind in before)
+    return f"_{source.suffix[1:]}_mint" if is_taken else "_mint"
 
 
 def output_suffix(source: Path) -> str:

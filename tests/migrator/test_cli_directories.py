@@ -140,6 +140,25 @@ def test_two_scripts_of_one_name_keep_their_folders(run):
     }
 
 
+@pytest.mark.parametrize("options", [[], ["-o", "out"]])
+def test_a_launcher_beside_a_script_of_its_name_has_a_result_of_its_own(run, options):
+    flags = "--model_name_or_path Qwen/Qwen3-0.6B --dataset_name trl-lib/Capybara --output_dir o"
+    put_project(
+        {
+            "src/train.py": SCRIPT,
+            "src/train.sh": f"trl sft {flags} $MORE\n",
+            "src/own.py": SCRIPT,
+            "src/own.sh": "export SEED=1\npython src/own.py\n",
+        }
+    )
+    status, _, err = run("src", *options)
+    assert status in (0, 1), err
+    results = {path.name for path in Path("out" if options else "src").rglob("*_mint*")}
+    assert {"train_mint.py", "train_sh_mint.py", "own_mint.py"} <= results
+    assert "from train.py" in next(Path().rglob("train_mint.py")).read_text()
+    assert "from train.sh" in next(Path().rglob("train_sh_mint.py")).read_text()
+
+
 @pytest.mark.parametrize("options", [[], ["--in-place", "--force"], ["--force"], ["--diff"]])
 def test_several_processes_give_what_one_gives(tmp_path, options):
     seen = []

@@ -44,6 +44,8 @@ class _Work:
     tables: Tables
     read: Read
     places: Places
+    mark: str
+    """What stands behind the stem in the names of the results."""
     edits: list[tuple[int, int, str]] = field(default_factory=list)
     """(start, end, text) of the script."""
     marks: list[tuple[int, int, str]] = field(default_factory=list)
@@ -55,8 +57,13 @@ class _Work:
     """Variables that the scripts find in their environment."""
 
 
-def migrate_launcher(source: Source, options: Options, tables: Tables, read: Read) -> Outcome:
-    """Migrate a shell script. Files that it names are read, nothing is executed."""
+def migrate_launcher(
+    source: Source, options: Options, tables: Tables, read: Read, mark: str = "_mint"
+) -> Outcome:
+    """Migrate a shell script. Files that it names are read, nothing is executed.
+
+    *mark* stands behind the stem in the names of its results.
+    """
     if not _WORTH.search(source.text):
         return _no_training(source)
     shell = read_shell(source.text, read)
@@ -67,7 +74,13 @@ def migrate_launcher(source: Source, options: Options, tables: Tables, read: Rea
     if not mine and not hidden:
         return _no_training(source)
     work = _Work(
-        source=source, shell=shell, options=options, tables=tables, read=read, places=places
+        source=source,
+        shell=shell,
+        options=options,
+        tables=tables,
+        read=read,
+        places=places,
+        mark=mark,
     )
     if hidden:
         _in_strings(work, hidden)
@@ -180,7 +193,7 @@ def _training(work: _Work, launch: Launch, own: Sequence[Launch]) -> Failed | No
         line = marker(reason.code or "MM201", reason.note)
         work.marks.append((launch.line, launch.line, f"{line}\n"))
     else:
-        infix = _infix(launch, own)
+        infix = _infix(launch, own, work.mark)
         work.scripts.append((infix, result.outcome.text))
         work.edits.append((launch.start, launch.end, _call(work, infix, result, launch)))
         work.read_names |= result.environment.inherited.keys()
@@ -200,10 +213,10 @@ def _trl_command(work: _Work, launch: Launch) -> CommandResult:
     return migrate_command(command, work.source, work.options, work.tables, work.read)
 
 
-def _infix(launch: Launch, own: Sequence[Launch]) -> str:
+def _infix(launch: Launch, own: Sequence[Launch], mark: str) -> str:
     """Return what tells the script of a command from those of the others."""
     if len(own) == 1:
-        return "_mint"
+        return mark
     same = [other for other in own if other.method == launch.method]
     number = f"_{same.index(launch) + 1}" if len(same) > 1 else ""
     return f"_{launch.method}{number}_mint"
