@@ -12,6 +12,7 @@ from mint_migrate.batch import Job, Landing, Mode
 from mint_migrate.errors import UsageError
 from mint_migrate.gather import Gathered, gather
 from mint_migrate.model.outcome import Failed, Migrated, Skipped
+from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.report import Report
 from mint_migrate.model.source import Options, shown_place
 from mint_migrate.report.build import Entry, build, exit_status
@@ -257,6 +258,11 @@ def _tell_check(landing: Landing) -> None:
     if landing.change in ("new", "changed"):
         verb = "write" if landing.change == "new" else "change"
         console.err(f"{source}: would {verb} {landing.output}")
+    if isinstance(landing.outcome, Migrated) and landing.outcome.text is None:
+        asking = [i for i in landing.outcome.decisions if i.fidelity is Fidelity.MANUAL]
+        for first in asking[:1]:
+            place = f"{source}:{first.found.span.start}"
+            console.err(f"{place}: {first.code} nothing can be written: {first.note}")
     if landing.change == "edited":
         console.err(f"{source}: {landing.output} was edited since it was written; not compared")
     skipped = landing.outcome.path if isinstance(landing.outcome, Skipped) else ""

@@ -202,6 +202,13 @@ def test_check_fails_until_the_output_is_there(run):
     assert run("train.py", "--check") == (0, "", "")
 
 
+def test_check_says_why_nothing_can_be_written(run):
+    Path("judge.py").write_text("from trl import NashMDTrainer\nNashMDTrainer('m').train()\n")
+    status, out, err = run("judge.py", "--check")
+    assert (status, out) == (1, "")
+    assert err.startswith("judge.py:1:17: MM201 nothing can be written: ")
+
+
 def test_check_fails_when_the_source_moved_on(run):
     put("train.py")
     run("train.py")

@@ -7,6 +7,7 @@ Nothing depends on color, and 80 columns suffice. A finding that needs a person 
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -19,6 +20,9 @@ from mint_migrate.report import words
 WIDTH = 80
 MOST_OF_ONE_REASON = 3
 """More items than this that need a person for the same reason are shown as one and a count."""
+
+MOST_PLACES = 8
+"""More places than this of items with one reason are not listed."""
 
 
 def as_text(
@@ -40,15 +44,28 @@ def show(console: Console, report: Report, *, verbose: bool = False, strict: boo
         verbose: list the exact items, too.
         strict: approximate items count as work for a person.
     """
+    # Failures of single files are told where they happen, with the offending line.
+    skipped = [item for item in report.files if item.framework is None and item.status != "failed"]
+    reasons = Counter(file.message for file in skipped)
     for file in report.files:
         if file.framework is None:
-            # Failures of single files are told where they happen, with the offending line.
-            if file.status != "failed":
-                _line(console, Text(f"{file.source}: {file.message}"))
+            if file.status != "failed" and reasons[file.message]:
+                _show_skipped(console, file, reasons, verbose=verbose)
             continue
         _show_file(console, file, verbose=verbose, strict=strict)
     if any(file.framework is not None for file in report.files) or len(report.files) > 1:
         _line(console, Text(words.counts_line(report), "bold"))
+
+
+def _show_skipped(
+    console: Console, file: FileReport, reasons: Counter[str], *, verbose: bool
+) -> None:
+    """Show why nothing was done for a file; of many with one reason the first stands for all."""
+    _line(console, Text(f"{file.source}: {file.message}"))
+    num_more = reasons[file.message] - 1
+    if num_more >= MOST_OF_ONE_REASON and not verbose:
+        _line(console, Text(f"  and {num_more} more files for that reason (--verbose lists them)"))
+        del reasons[file.message]
 
 
 def _show_file(console: Console, file: FileReport, *, verbose: bool, strict: bool) -> None:
@@ -86,9 +103,11 @@ def _show_findings(
         if not is_folded or item is group[0]:
             _line(console, _finding(file, item))
         if is_folded and item is group[0]:
-            lines = ", ".join(dict.fromkeys(words.line(each) for each in group[1:]))
+            places = list(dict.fromkeys(words.line(each) for each in group[1:]))
+            shown = ", ".join(places[:MOST_PLACES]) + (", ..." if places[MOST_PLACES:] else "")
+            where = f"lines {shown}" if places[0].isdigit() else shown
             more = f"and {len(group) - 1} more for that reason (--verbose lists them)"
-            _hang(console, "  ", Text(f"{more}, lines {lines}"))
+            _hang(console, "  ", Text(f"{more}, {where}"))
     _line(console, Text(f"hint: `mint-migrate explain {items[0].code}` says what to do"))
     _line(console, Text())
 

@@ -135,6 +135,14 @@ def test_verbose_shows_every_finding():
     assert as_text(of_one_reason(4), verbose=True).count("MM230 `bf16=True`") == 4
 
 
+def test_many_files_skipped_for_one_reason_are_one_line_and_a_count():
+    skipped = [dataclasses.replace(SKIPPED, path=f"lib/{number}.py") for number in range(9)]
+    report = build([Entry(outcome=each) for each in skipped], version="0.1.0")
+    assert "lib/0.py" in as_text(report) and "lib/1.py" not in as_text(report)
+    assert "and 8 more files for that reason" in as_text(report)
+    assert all(each.path in as_text(report, verbose=True) for each in skipped)
+
+
 def test_every_item_is_named_in_markdown(one):
     text = as_markdown(one)
     missing = [i.source_text for i in one.files[0].items if i.source_text.split("|")[0] not in text]
