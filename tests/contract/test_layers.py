@@ -64,7 +64,7 @@ MIGRATOR: dict[str, set[str]] = {
     "pool": set(),
     "scan": {
         *("analyse", "analyse.text", "analyse.walk", "detect", "files", "folders"),
-        *("local", "model", "tables"),
+        *("launches", "local", "model", "tables"),
     },
     "project": set(),
     "journal": {"", "errors", "files", "project"},

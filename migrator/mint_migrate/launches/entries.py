@@ -74,6 +74,15 @@ class Recognized:
     is_copy: bool = False
 
 
+def rows_of(framework: str, entry: str) -> str:
+    """Return what the names of the rows of an entry point's options begin with."""
+    if framework == "verl" and entry in {"main_generation", "main_eval"}:
+        return "verl.generation_config"
+    if framework == "verl" and entry in {"fsdp_sft_trainer", "sft_trainer"}:
+        return "verl.sft_config"
+    return "verl.config" if framework == "verl" else f"{framework}.{entry}"
+
+
 def entry_of(text: str, arguments: Iterable[str], *, is_module: bool) -> Recognized | None:
     """Return the entry point that a command starts, None where it starts something else.
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from mint_migrate.launches.entries import Recognized, entry_of, rows_of
 from mint_migrate.model.plan import Found, Kind
 from mint_migrate.model.source import Span
 from mint_migrate.scan.outlook import TRAINERS, outlook, row_of_field
@@ -31,7 +32,7 @@ _TRL = frozenset(
 )
 _ACCELERATE = frozenset({"launch", "config", "test", "merge-weights", "estimate-memory"})
 _OVERRIDE = re.compile(r"\+{0,2}[A-Za-z_][\w./]*=")
-_MODULE_OPTION = "-m"
+_MODULE_OPTIONS = ("-m", "--module")
 _PYTHONS = ("python", "torchrun", "accelerate", "deepspeed")
 
 
@@ -90,7 +91,8 @@ def _uses_of(words: tuple[Word, ...], tables: Tables, cell: int | None) -> Itera
             continue
         name, length = command
         yield _use(Kind.CALL, name, word, tables.row(name.replace(" ", ".")), cell, COMMAND)
-        yield from _flags(words[index + length :], name, tables, cell)
+        behind = words[index + length :]
+        yield from _flags(behind, name, _entry(name, behind), tables, cell)
         if not name.startswith(("accelerate", "deepspeed")):
             return
 
@@ -106,7 +108,7 @@ def _command_at(words: tuple[Word, ...], index: int) -> tuple[str, int] | None:
     if value == "deepspeed" and _is_deepspeed(words, index):
         return "deepspeed", 1
     if (
-        words[index].value == _MODULE_OPTION
+        words[index].value in _MODULE_OPTIONS
         and _runs_python(words[:index])
         and following.partition(".")[0] in PACKAGES
     ):
@@ -124,19 +126,32 @@ def _is_deepspeed(words: tuple[Word, ...], index: int) -> bool:
     """Say whether `deepspeed` is a launcher here, not a package to install."""
     behind = words[index + 1 :]
     is_first = all("=" in word.value or word.value in _PREFIXES for word in words[:index])
-    return is_first and any(word.value.endswith(".py") or word.value == "-m" for word in behind)
+    return is_first and any(
+        word.value.endswith(".py") or word.value in _MODULE_OPTIONS for word in behind
+    )
 
 
 _PREFIXES = frozenset({"nohup", "exec", "sudo", "time", "env", "uv", "run", "poetry", "srun"})
 
 
+def _entry(command: str, words: tuple[Word, ...]) -> Recognized | None:
+    """Return which entry point of verl or OpenRLHF a command starts, if it does."""
+    module = command.removeprefix("python -m ")
+    values = [word.value for word in words]
+    return None if module == command else entry_of(module, values, is_module=True)
+
+
 def _flags(
-    words: tuple[Word, ...], command: str, tables: Tables, cell: int | None
+    words: tuple[Word, ...],
+    command: str,
+    entry: Recognized | None,
+    tables: Tables,
+    cell: int | None,
 ) -> Iterator[Use]:
     """Yield the options of a command, those of the script that a launcher starts left out."""
     is_launcher = command.startswith(("accelerate", "deepspeed"))
     for word in words:
-        if is_launcher and (word.value.endswith(".py") or word.value == _MODULE_OPTION):
+        if is_launcher and (word.value.endswith(".py") or word.value in _MODULE_OPTIONS):
             return
         if word.value.startswith("--") and len(word.value) > 2:
             field = word.value[2:].partition("=")[0].replace("-", "_")
@@ -144,7 +159,10 @@ def _flags(
             field = word.value.partition("=")[0].lstrip("+")
         else:
             continue
-        row = _row_of_flag(command, field, tables)
+        if entry is None:
+            row = _row_of_flag(command, field, tables)
+        else:
+            row = _row_of_option(entry, field, tables)
         yield _use(Kind.FLAG, row.id if row is not None else f"{command} {field}", word, row, cell)
 
 
@@ -154,6 +172,15 @@ def _row_of_flag(command: str, field: str, tables: Tables) -> Row | None:
         return tables.row(f"{command.replace(' ', '.')}.{field}")
     trainer = next((name for name in TRAINERS if name.lower() == sub), None)
     return row_of_field(tables, field, f"trl.{trainer}Config" if trainer else None)
+
+
+def _row_of_option(entry: Recognized, field: str, tables: Tables) -> Row | None:
+    """Return the row of an option of verl or OpenRLHF, under its name in any release."""
+    rows = rows_of(entry.framework, entry.entry)
+    if entry.framework == "openrlhf":
+        flat = {new: old for old, new in tables.renamed_flags(entry.entry).items()}
+        field = flat.get(field, field)
+    return tables.row(f"{rows}.{field}")
 
 
 def _use(

@@ -111,16 +111,28 @@ def test_commands_and_their_flags_are_found_in_shell_text():
     [
         ("deepspeed --num_gpus 4 train.py --lr 1", ["deepspeed", "deepspeed num_gpus"]),
         (
-            "ray job submit -- python3 -m verl.trainer.main_ppo data.size=1 +a.b=2",
+            "ray job submit -- python3 -m verl.trainer.main_ppo data.seed=1 +a.b=2",
             [
                 "python -m verl.trainer.main_ppo",
-                "python -m verl.trainer.main_ppo data.size",
+                "verl.config.data.seed",
                 "python -m verl.trainer.main_ppo a.b",
             ],
         ),
         (
+            "torchrun -m verl.trainer.fsdp_sft_trainer data.train_files=a",
+            ["python -m verl.trainer.fsdp_sft_trainer", "verl.sft_config.data.train_files"],
+        ),
+        (
+            "deepspeed --module openrlhf.cli.train_ppo_ray --actor.num_nodes 2",
+            [
+                "deepspeed",
+                "python -m openrlhf.cli.train_ppo_ray",
+                "openrlhf.train_ppo_ray.actor_num_nodes",
+            ],
+        ),
+        (
             "python -m openrlhf.cli.train_sft --pretrain m",
-            ["python -m openrlhf.cli.train_sft", "python -m openrlhf.cli.train_sft pretrain"],
+            ["python -m openrlhf.cli.train_sft", "openrlhf.common.pretrain"],
         ),
         ("(cd a; .venv/bin/trl dpo --beta 0.1)", ["trl dpo", None]),
     ],

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mint_migrate.launches.entries import rows_of
 from mint_migrate.launches.processes import Read
 from mint_migrate.model.launched_script import LaunchedScript
 from mint_migrate.rules.launched.settings import Owner, Settings
@@ -27,7 +28,6 @@ _PLANNERS = {
     ("verl", "sft_trainer"): "verl.sft.plan_sft",
 }
 """Where the planner of an entry point is, below `rules`: read when it is needed."""
-_ROWS = {"verl": "verl.config"}
 _UNKNOWN = {"verl": "MM307", "openrlhf": "MM406"}
 
 
@@ -73,11 +73,7 @@ class Entry:
 
 def entry_named(framework: str, entry: str) -> Entry:
     """Return an entry point of a framework."""
-    rows = _ROWS.get(framework, f"{framework}.{entry}")
-    if framework == "verl" and entry in {"main_generation", "main_eval"}:
-        rows = "verl.generation_config"
-    if framework == "verl" and entry in {"fsdp_sft_trainer", "sft_trainer"}:
-        rows = "verl.sft_config"
+    rows = rows_of(framework, entry)
     return Entry(
         owner=Owner(framework=framework, entry=entry, rows=rows, unknown=_UNKNOWN[framework])
     )
