@@ -24,7 +24,7 @@ NEAREST = "Nearest entries"
 _STATUS = {
     "converted": "converts this",
     "on_request": "converts this only with a flag, as another algorithm comes out: "
-    "`--ppo critic-free`, `--reward-model generative`",
+    "`--ppo critic-free`, `--reward-model generative`, `--distillation reverse-kl`",
     "planned": "does not convert this yet; the code above is to be applied by hand",
     "refused": "refuses this: MinT has no counterpart, and an algorithm is not swapped in silence",
 }

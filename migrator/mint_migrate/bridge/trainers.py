@@ -32,6 +32,7 @@ _KINDS = {
     **dict.fromkeys(
         ("GRPO", "RLOO", "OnlineDPO", "PPO", "PPOv2", "NashMD", "XPO"), DataKind.PROMPTS
     ),
+    **dict.fromkeys(("Distillation", "MiniLLM"), DataKind.PROMPTS),
 }
 DEFAULT_COLUMNS: dict[DataKind, tuple[str, ...]] = {
     DataKind.TEXT: ("messages",),
