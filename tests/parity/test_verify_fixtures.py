@@ -67,6 +67,15 @@ MUTATIONS = {
         "grad_clip_norm=0.0",
         "optimizer",
     ),
+    "a mean of ratios": Mutation(
+        "gmpo_rounds",
+        "torch.exp(clipped.mean())",
+        "torch.exp(clipped).mean()",
+        "a term of the loss",
+    ),
+    "clipped on the other side": Mutation(
+        "gmpo_rounds", "if advantage > 0 else", "if advantage < 0 else", "a term of the loss"
+    ),
 }
 
 

@@ -30,7 +30,8 @@ _KINDS = {
     **dict.fromkeys(("DPO", "CPO", "ORPO", "Reward", "TPO"), DataKind.PAIRS),
     **dict.fromkeys(("KTO", "BCO"), DataKind.MARKS),
     **dict.fromkeys(
-        ("GRPO", "RLOO", "OnlineDPO", "PPO", "PPOv2", "NashMD", "XPO"), DataKind.PROMPTS
+        ("GRPO", "GMPO", "RLOO", "OnlineDPO", "PPO", "PPOv2", "NashMD", "XPO"),
+        DataKind.PROMPTS,
     ),
     **dict.fromkeys(("Distillation", "MiniLLM"), DataKind.PROMPTS),
 }

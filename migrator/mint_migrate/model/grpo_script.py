@@ -13,13 +13,13 @@ class PolicyLoss:
     """The loss, every choice made."""
 
     kind: str
-    """`loss_type` of TRL: grpo, bnpo, dr_grpo, dapo, luspo, cispo, sapo, vespo."""
+    """`loss_type` of TRL: grpo, bnpo, dr_grpo, dapo, luspo, cispo, sapo, vespo; or gmpo."""
     builtin: str = ""
     """Loss of the server that equals it; empty where it is computed by the script."""
     level: str = "token"
     """token | sequence: what has a ratio."""
     bounds: tuple[str, str] = ("0.8", "1.2")
-    """Lowest and highest ratio, as expressions."""
+    """Lowest and highest ratio, as expressions; of gmpo their logarithms."""
     highest: str = ""
     """A further upper bound of the ratio (`delta`)."""
     beta: str = ""

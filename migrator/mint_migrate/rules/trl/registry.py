@@ -16,6 +16,7 @@ KINDS = {
     "trl.DPOTrainer": "dpo.kind.DPO",
     "trl.DistillationTrainer": "distillation.own_answers.DISTILLATION",
     "trl.GKDTrainer": "distillation.gkd.GKD",
+    "trl.GMPOTrainer": "gmpo.kind.GMPO",
     "trl.GRPOTrainer": "grpo.kind.GRPO",
     "trl.KTOTrainer": "kto.kind.KTO",
     "trl.MiniLLMTrainer": "distillation.minillm.MINILLM",

@@ -17,6 +17,7 @@ Facts = dict[str, str | bool | int | None]
 CLIPPED = frozenset({"grpo", "bnpo", "dr_grpo", "dapo", "luspo"})
 """Losses with a ratio between two bounds."""
 DIVISORS = {
+    "gmpo": "own",
     "grpo": "own",
     "sapo": "own",
     "bnpo": "micro_batch",
@@ -48,6 +49,22 @@ LOSS_FIELDS = frozenset(
 """Fields decided here."""
 
 
+GEOMETRIC = "trl.GMPOConfig"
+"""Configuration of the trainer whose loss is that of GMPO, whatever `loss_type` says."""
+UNREAD_BY_GEOMETRIC = frozenset(
+    {
+        "loss_type",
+        "importance_sampling_level",
+        "delta",
+        "off_policy_mask_threshold",
+        "use_bias_correction_kl",
+        *("entropy_coef", "entropy_coef_delta", "entropy_coef_max", "entropy_coef_min"),
+        *("entropy_target", "use_adaptive_entropy"),
+        *(name for names in CURVES.values() for name in names),
+    }
+)
+"""Options that only the loss it replaces looks at."""
+
 IMPOSSIBLE = {
     "top_entropy_quantile": (
         "MM244",
@@ -69,12 +86,18 @@ def check_possible(config: ConfigPlan) -> None:
         argument, row = config.arguments.get(name), config.row(name)
         if argument is None or row is None or argument.value.literal in row.neutral:
             continue
+        if config.owner == GEOMETRIC and name in UNREAD_BY_GEOMETRIC:
+            continue
         raise Blocked(code, f"`{name}={argument.value.text}` {reason}", argument.found)
 
 
 def loss_kind(config: ConfigPlan, facts: Facts) -> str:
-    """Return the `loss_type`, or what the release had before there was one."""
+    """Return the `loss_type`, or what the trainer or the release has instead."""
     name = "loss_type"
+    if config.owner == GEOMETRIC:
+        for option in sorted(UNREAD_BY_GEOMETRIC):
+            config.exact(option, "nothing to do", "this trainer does not read it")
+        return "gmpo"
     if facts["grpo_loss"] != "option":
         return str(facts["grpo_loss"])
     kind = str(config.literal(name))
@@ -109,6 +132,8 @@ def plan_loss(config: ConfigPlan, facts: Facts, kind: str, rounds: RoundsScript)
     Raises:
         Blocked: it cannot be computed from log-probabilities, or is only known at run time.
     """
+    if kind == "gmpo":
+        return _geometric(config, rounds)
     level = str(config.literal("importance_sampling_level") or "token")
     config.exact("importance_sampling_level", "the loss")
     beta = _beta(config)
@@ -136,6 +161,26 @@ def plan_loss(config: ConfigPlan, facts: Facts, kind: str, rounds: RoundsScript)
         corrects_divergence=corrects,
         stale_limit=stale if rounds.reused else "",
         divisor=_divisor(config, facts, kind),
+    )
+
+
+def _geometric(config: ConfigPlan, rounds: RoundsScript) -> PolicyLoss:
+    """Decide the loss of GMPO, a mean over completions.
+
+    With one update a round every ratio is 1, and the loss is that of GRPO's `loss_type="grpo"`. A
+    completion that is masked as a whole still counts in its value, unlike in the server's loss.
+    """
+    beta = _beta(config)
+    low, high = _bounds(config, "gmpo", rounds.reused)
+    masks = "mask_truncated_completions"
+    is_plain = not (beta or rounds.reused or (config.has(masks) and config.literal(masks)))
+    return PolicyLoss(
+        kind="gmpo",
+        builtin="importance_sampling" if is_plain else "",
+        level="sequence",
+        bounds=(low, high),
+        beta=beta,
+        divisor=DIVISORS["gmpo"],
     )
 
 
@@ -201,6 +246,8 @@ def _bounds(config: ConfigPlan, kind: str, clips: bool) -> tuple[str, str]:
     high = high or low
     if kind == "cispo":
         return "0.0", high
+    if kind == "gmpo":
+        return f"-{factor(low)}", high
     return f"1.0 - {factor(low)}", f"1.0 + {factor(high)}"
 
 

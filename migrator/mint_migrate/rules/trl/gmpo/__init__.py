@@ -1,0 +1,1 @@
+"""Geometric-mean policy optimization: `GMPOTrainer`."""
