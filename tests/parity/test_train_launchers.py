@@ -19,7 +19,7 @@ from mint_migrate.bridge.names import DatasetRequest
 from mint_migrate.bridge.runtime import Runtime, serve
 from mint_migrate.bridge.world import quiet_environment
 from support.cases import launchers
-from support.environments import environment
+from support.environments import beside
 from support.launcher_world import prepare, rows_of, served_name, train
 from support.scorer import scorer
 from support.tiny_folder import tiny_folder
@@ -44,16 +44,6 @@ def stand_in_hub(root: Path, cases: list[dict[str, Any]]) -> tuple[StandInHub, d
                 request = DatasetRequest(path=item["hub"])
                 add_datasets(hub, [request], {"train": tuple(rows_of(item))})
     return hub, models
-
-
-def beside(package: str, folder: Path) -> dict[str, str]:
-    """Return what makes the packages of an environment importable behind those of this one."""
-    python = environment(package)
-    (site,) = python.parent.parent.glob("lib/python3*/site-packages")
-    folder.mkdir(exist_ok=True)
-    text = f"import sys\n\nsys.path.append({str(site)!r})\n"
-    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
-    return {"PYTHONPATH": str(folder)}
 
 
 def run_case(

@@ -71,6 +71,20 @@ def environment(name: str) -> Path:
     return python
 
 
+def beside(name: str, folder: Path) -> dict[str, str]:
+    """Return what makes the packages of an environment importable behind those of this one.
+
+    Args:
+        name: of the environment.
+        folder: for a file that Python reads when it starts; one for each environment.
+    """
+    (site,) = environment(name).parent.parent.glob("lib/python3*/site-packages")
+    folder.mkdir(exist_ok=True)
+    text = f"import sys\n\nsys.path.append({str(site)!r})\n"
+    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
+    return {"PYTHONPATH": str(folder)}
+
+
 def parse_requirements(text: str) -> Requirements:
     """Return the requirements that `text` lists, in the order they are given."""
     lines = [line.strip() for line in text.splitlines()]

@@ -14,6 +14,8 @@ class DataScript:
 
     blends: bool
     """Rows are drawn from several data sets with given probabilities."""
+    stops: str
+    """Strategy of `interleave_datasets`."""
     limits: bool
     """At most so many rows count."""
     chat: bool
@@ -33,6 +35,8 @@ class OpenRlhfRowsScript(LaunchedScript):
     micro_batches: bool = False
     """The loss is a mean over micro-batches of means over tokens, not a mean over tokens."""
     evaluates: bool
+    eval_every_row: bool
+    """Held-out rows that fill no micro-batch count, too."""
     eval_by_epoch: bool
     """Evaluation comes at the end of each epoch."""
     run_options: str = ""

@@ -22,6 +22,8 @@ class PromptsScript:
     """At most so many rows count."""
     blends: bool
     """Rows are drawn from several data sets with given probabilities."""
+    stops: str
+    """Strategy of `interleave_datasets`."""
     cut: str
     """What is left of a prompt that is too long: left (its end stays) | right (its beginning)."""
     longest: str

@@ -105,12 +105,22 @@ class Settings:
         name = f"{self.owner.rows}.{key}"
         return self.tables.row(name, self.version) or self.tables.row(name)
 
+    def _default(self, key: str) -> str | None:
+        """Return the release's default of an option, which may have another name there."""
+        row = self.row(key)
+        if row is not None and (default := row.default_in(self.version)) is not None:
+            return default
+        if self.owner.framework != "openrlhf":
+            return None
+        later = self.tables.renamed_flags(self.owner.entry).get(key, key)
+        row = self.tables.row(f"{self.owner.rows}.{later}", self.version)
+        return row.default_in(self.version) if row is not None else None
+
     def value(self, key: str) -> Setting:
         """Return the value of an option: what is given, else the release's default, else None."""
         if key in self.chosen:
             return self.chosen[key]
-        row = self.row(key)
-        default = row.default_in(self.version) if row is not None else None
+        default = self._default(key)
         given = self.given.get(key)
         if given is None:
             data = ast.literal_eval(default) if default is not None else None
@@ -163,8 +173,7 @@ class Settings:
             texts.insert(0, parts[0].default)
         if not texts:
             return None
-        row = self.row(key)
-        default = row.default_in(self.version) if row is not None else None
+        default = self._default(key)
         static = replace(given.words[0], parts=(Part(kind=PartKind.TEXT, text=texts[0]),))
         text = python_value(replace(given, words=(static,)), default, self.environment)
         setting = self.chosen[key] = _setting(key, given, text)

@@ -37,6 +37,8 @@ def field_of(
         comment: what the reader of the result should know of it.
     """
     setting = settings.value(key)
+    if setting.given is None and isinstance(setting.data, tuple):
+        return settings.add_field(name or key, repr(list(setting.data)), kind, comment)
     if setting.given is None and setting.data is None:
         return settings.add_field(name or key, fallback, kind, comment)
     return settings.use(key, name, kind=kind, comment=comment)

@@ -43,6 +43,7 @@ def plan_prompts(settings: Settings) -> PromptsScript:
         label=has_label,
         limits=has_limit,
         blends=blends,
+        stops=str(fact(settings, "blend_stops")),
         cut="left" if fact(settings, "prompt_cut") == "start" else "right",
         longest=_plan_longest(settings),
         keeps_rest=bool(fact(settings, "last_rollout_is_trained")),

@@ -31,6 +31,7 @@ class Rounds:
     """When held-out rows are looked at and checkpoints are saved."""
 
     evaluates: bool
+    every_row: bool
     by_epoch: bool
     saves: bool
     resumes: bool
@@ -68,6 +69,7 @@ def close_training(settings: Settings, data: DataScript, default_rate: str) -> d
         "ref": ref,
         "data": data,
         "evaluates": rounds.evaluates,
+        "eval_every_row": rounds.every_row,
         "eval_by_epoch": rounds.by_epoch,
         "saves": rounds.saves,
         "resumes": rounds.resumes,
@@ -98,8 +100,10 @@ def _plan_data(settings: Settings) -> DataScript:
         settings.use("tokenizer_chat_template", kind="str")
     check_scripts(settings, "dataset", "eval_dataset")
     field_of(settings, "seed", "42", "int")
+    is_sft = settings.owner.entry == "train_sft"
     return DataScript(
         blends=plan_probabilities(settings, "dataset", "dataset_probs"),
+        stops=str(fact(settings, "blend_stops")) if is_sft else "all_exhausted",
         limits=limits,
         chat=chat,
         own_chat_template=own_template,
@@ -130,12 +134,21 @@ def plan_batches(settings: Settings) -> bool:
         )
     field_of(settings, "max_epochs", "1", "int")
     field_of(settings, "max_len", "2048", "int", comment="tokens")
-    return fact(settings, "sft_loss_mean") != "update"
+    mean = fact(settings, "sft_loss_mean")
+    if mean == "micro_batch_of_all" and settings.owner.entry == "train_sft" and number != 1:
+        settings.differ(
+            "micro_train_batch_size",
+            "MM417",
+            "each micro-batch of a process is averaged over its own tokens; this release averages "
+            "those of all processes together",
+        )
+    return mean != "update"
 
 
 def _plan_rounds(settings: Settings) -> Rounds:
     """Decide evaluation and checkpoints."""
-    evaluates = settings.value("eval_dataset").data is not None
+    rows = fact(settings, "held_out_rows")
+    evaluates = rows != "share" and settings.value("eval_dataset").data is not None
     by_epoch = not is_positive(settings, "eval_steps")
     if evaluates:
         settings.use("eval_dataset", kind="str")
@@ -144,6 +157,8 @@ def _plan_rounds(settings: Settings) -> Rounds:
             settings.use("eval_steps", kind="int", comment="steps between two evaluations")
     for key in ("eval_dataset", "eval_split", "eval_steps"):
         settings.exact(key, "evaluate" if evaluates else "nothing")
+    if rows == "share":
+        _leave_evaluation(settings)
     field_of(settings, "save_path", '"./ckpt"', "str", "output_dir")
     saves = is_positive(settings, "save_steps")
     resumes = switch(settings, "load_checkpoint", "train")
@@ -160,7 +175,24 @@ def _plan_rounds(settings: Settings) -> Rounds:
         field_of(settings, "max_ckpt_num", "3", "int")
     for key in ("save_steps", "ckpt_path", "max_ckpt_num"):
         settings.exact(key, "save_checkpoint" if saves else "nothing")
-    return Rounds(evaluates=evaluates, by_epoch=by_epoch, saves=saves, resumes=resumes and saves)
+    return Rounds(
+        evaluates=evaluates,
+        every_row=rows == "every",
+        by_epoch=by_epoch,
+        saves=saves,
+        resumes=resumes and saves,
+    )
+
+
+def _leave_evaluation(settings: Settings) -> None:
+    """Say that a release evaluates that always does."""
+    sentence = (
+        "held-out losses are left out: this release evaluates on the split `eval_split` of the "
+        "training data, or on its first 3 percent"
+    )
+    given = [key for key in ("eval_steps", "eval_split") if settings.is_given(key)]
+    for key in given or ["eval_split"]:
+        settings.differ(key, "MM423", sentence)
 
 
 def plan_reference(settings: Settings) -> str:

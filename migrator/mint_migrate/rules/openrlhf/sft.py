@@ -11,6 +11,21 @@ from mint_migrate.rules.launched.settings import Settings
 from mint_migrate.rules.openrlhf.options import fact, field_of, is_positive, switch
 from mint_migrate.rules.openrlhf.rows import close_training, open_training, plan_batches
 
+_TURNS = (
+    "every turn of the assistant is trained on; this release tells turns apart only where samples "
+    "are packed"
+)
+_LAST_TURN = (
+    "a conversation ends with its last token; where its last turn alone has more tokens, as with "
+    "chat templates that end a turn with a line break, the original also trains the token behind "
+    "it, which is padding or the next row's"
+)
+_REST = (
+    "a conversation ends with its last token; where its turns reach further, since they are cut "
+    "off or the chat template ends them with a line break, this release also trains as many tokens "
+    "of the next row"
+)
+
 
 def plan_sft(settings: Settings, read: Read) -> OpenRlhfSftScript:
     """Fill the record of a supervised training.
@@ -42,17 +57,22 @@ def _plan_rows(settings: Settings) -> tuple[str, bool]:
     output = settings.value("output_key").data is not None
     if output:
         settings.use("output_key", kind="str")
+    is_packed = settings.value("packing_samples").data is True
     if switch(settings, "pretrain_mode", "tokenize"):
-        return "texts", output
-    if switch(settings, "multiturn", "tokenize"):
-        is_packed = settings.value("packing_samples").data is True
-        if fact(settings, "multiturn_needs_packing") and not is_packed:
+        over = fact(settings, "texts_reach_over")
+        if over == "always" or (over == "packed" and is_packed):
             settings.differ(
-                "multiturn",
+                "pretrain_mode",
                 "MM423",
-                "every turn of the assistant is trained on; this release tells turns apart only "
-                "where samples are packed",
+                "a text ends with its last token; this release also trains the token behind it, "
+                "which is padding or belongs to the next text",
                 "tokenize",
             )
+        return "texts", output
+    if switch(settings, "multiturn", "tokenize"):
+        sentence = _LAST_TURN
+        if fact(settings, "multiturn_needs_packing"):
+            sentence = _REST if is_packed else _TURNS
+        settings.differ("multiturn", "MM423", sentence, "tokenize")
         return "conversations", output
     return "pairs", output

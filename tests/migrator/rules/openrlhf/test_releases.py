@@ -91,6 +91,11 @@ def test_a_mean_over_the_micro_batches_of_all_processes_is_not_called_exact():
     assert (found.fidelity, found.code) == (Fidelity.APPROXIMATE, "MM417")
     found = decision("train_ppo_ray", "0.10.4", flags, "train.micro_batch_size")
     assert found.fidelity is Fidelity.EXACT
+    flags = f"{DOTTED} --data.output_key answer --train.micro_batch_size 2"
+    found = decision("train_sft", "0.10.3", flags, "train.micro_batch_size")
+    assert (found.fidelity, found.code) == (Fidelity.APPROXIMATE, "MM417")
+    found = decision("train_sft", "0.10.4", flags, "train.micro_batch_size")
+    assert found.fidelity is Fidelity.EXACT
 
 
 @pytest.mark.parametrize(("release", "windows"), [("0.11.1", False), ("0.11.2", True)])
@@ -120,8 +125,58 @@ def test_turns_that_a_release_does_not_tell_apart_are_said_to_be():
     flags = f"{SFT} --multiturn --apply_chat_template"
     found = decision("train_sft", "0.6.4", flags, "multiturn")
     assert (found.fidelity, found.code) == (Fidelity.APPROXIMATE, "MM423")
+    assert "only where samples are packed" in found.note
     found = decision("train_sft", "0.6.4", f"{flags} --packing_samples", "multiturn")
-    assert found.fidelity is Fidelity.EXACT
+    assert "as many tokens of the next row" in found.note
+    found = decision("train_sft", "0.7.0", flags, "multiturn")
+    assert "the token behind it" in found.note
+
+
+@pytest.mark.parametrize(
+    ("release", "flags", "is_exact"),
+    [
+        ("0.6.4", "", True),
+        ("0.6.4", "--packing_samples", False),
+        ("0.7.0", "", False),
+        ("0.11.0", "", False),
+        ("0.11.2", "", True),
+    ],
+)
+def test_texts_that_a_release_trains_past_their_end_are_said_to_be(release, flags, is_exact):
+    is_dotted = release.startswith("0.11")
+    given = DOTTED if is_dotted else "--pretrain Qwen/Qwen3-0.6B --dataset rows.jsonl"
+    option = "model.pretrain_mode_enable" if is_dotted else "pretrain_mode"
+    found = decision("train_sft", release, f"{given} --{option} {flags}", option)
+    assert (found.fidelity is Fidelity.EXACT) is is_exact
+    assert found.code == (None if is_exact else "MM423")
+
+
+@pytest.mark.parametrize(("release", "is_left"), [("0.6.4", True), ("0.7.0", False)])
+def test_an_evaluation_that_a_release_always_does_is_said_to_be_left_out(release, is_left):
+    result = launched("train_sft", release, SFT)
+    assert ("MM423: held-out losses are left out" in " ".join(result.notices)) is is_left
+    found = decision("train_sft", release, f"{SFT} --eval_steps 5", "eval_steps")
+    assert (found.fidelity is Fidelity.APPROXIMATE) is is_left
+
+
+@pytest.mark.parametrize(
+    ("program", "release", "strategy"),
+    [
+        ("train_sft", "0.6.4", "first"),
+        ("train_sft", "0.7.0", "all"),
+        ("train_dpo", "0.6.4", "all"),
+    ],
+)
+def test_drawing_from_several_data_sets_ends_as_in_the_release(program, release, strategy):
+    flags = "--pretrain Qwen/Qwen3-0.6B --dataset a.jsonl,b.jsonl --dataset_probs 0.5,0.5"
+    assert f'stopping_strategy="{strategy}_exhausted"' in text_of(program, release, flags)
+
+
+def test_a_default_is_found_under_the_name_that_the_release_gives_the_option():
+    text = text_of("train_sft", "0.11.2", f"{DOTTED} --data.output_key answer")
+    assert 'input_template: str = "User: {}\\nAssistant: "' in text
+    assert "max_epochs: int = 2" in text
+    assert "max_len: int = 512" in text_of("train_dpo", "0.11.2", DOTTED)
 
 
 def test_the_schedule_of_dpo_counts_whole_passes():
