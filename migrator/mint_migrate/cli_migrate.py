@@ -266,11 +266,11 @@ def _tell_check(landing: Landing) -> None:
     if landing.change == "edited":
         console.err(f"{source}: {landing.output} was edited since it was written; not compared")
     skipped = landing.outcome.path if isinstance(landing.outcome, Skipped) else ""
-    place = landing.output or skipped
+    where = landing.output or skipped
     if landing.change in ("", "edited", "unchanged"):
         for todo in landing.todos:
             at = shown_place(todo.line, todo.column, todo.cell)
-            console.err(f"{place}:{at}: {todo.code} {todo.message}")
+            console.err(f"{where}:{at}: {todo.code} {todo.message}")
 
 
 def _report(
