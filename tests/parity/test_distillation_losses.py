@@ -252,3 +252,19 @@ def test_conversations_are_read_as_the_collator_of_gkd_reads_them(max_length, tm
     prompts = [ids[mask].tolist() for ids, mask in zip(batch["prompts"], shown, strict=True)]
     assert [row.prompt for row in read] == prompts
     assert [row.answer_length for row in read] == (batch["labels"] != -100).sum(dim=1).tolist()
+
+
+def test_a_teacher_with_other_tokens_is_refused_before_it_reads_any(tmp_path):
+    build_tiny_model(tmp_path)
+    check = functions(converted(distillation()))["check_teacher"]
+
+    def client(*added: str) -> SimpleNamespace:
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+        tokenizer.add_tokens(list(added))
+        return SimpleNamespace(get_tokenizer=lambda: tokenizer)
+
+    student = client("one", "two").get_tokenizer()
+    check(client("one"), student)
+    check(client("one", "two", "three"), student)
+    with pytest.raises(ValueError, match=r"2 tokens of the student .* such as '(one|two)'"):
+        check(client("two", "one"), student)

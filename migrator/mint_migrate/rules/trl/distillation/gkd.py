@@ -200,6 +200,7 @@ GKD = TrainerKind(
         "tokenize": ("read_row", "read_conversation"),
         "sample": ("sample_completions", "sample_answers"),
         "compute_logprobs": ("compute_logprobs", "logprobs_of_samples"),
+        "check_teacher": ("check_teacher", "check_vocabulary"),
         "advantages": ("token_advantages", "advantages_of_tokens"),
         "build_batch": ("build_batch", "build_datums"),
     },

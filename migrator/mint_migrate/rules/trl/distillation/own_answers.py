@@ -57,6 +57,7 @@ FIELDS = SAMPLING_FIELDS | {"beta", "shuffle_dataset", "remove_unused_columns"}
 ROLES = {
     **{role: ROLLOUT_ROLES[role] for role in ("tokenize", "prompt_order", "sample")},
     "compute_logprobs": ROLLOUT_ROLES["compute_logprobs"],
+    "check_teacher": ("check_teacher", "check_vocabulary"),
     "advantages": ("token_advantages", "advantages_of_tokens"),
 }
 TRUNCATED = "tokens that it keeps from being drawn have no part in the estimated divergence"
