@@ -29,6 +29,7 @@ def all_cases() -> dict[str, Case]:
         g3,
         g4,
         g5,
+        g6,
         l1,
         l2,
         l3,
@@ -45,5 +46,28 @@ def all_cases() -> dict[str, Case]:
         t4,
     )
 
-    modules = (t1, t2, t4, m1, m2, m5, l1, l2, l3, s1, s2, s3, r1, c1, c4, g1, g2, g3, g4, g5, soak)
+    modules = (
+        t1,
+        t2,
+        t4,
+        m1,
+        m2,
+        m5,
+        l1,
+        l2,
+        l3,
+        s1,
+        s2,
+        s3,
+        r1,
+        c1,
+        c4,
+        g1,
+        g2,
+        g3,
+        g4,
+        g5,
+        g6,
+        soak,
+    )
     return {module.CASE.name: module.CASE for module in modules}

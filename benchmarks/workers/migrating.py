@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import gc
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import libcst
 from mint_migrate import batch, files
 from mint_migrate.analyse.facts import collect
+from mint_migrate.analyse.text import parsed
 from mint_migrate.gather import Script
 from mint_migrate.model.source import Options, Source
 from mint_migrate.plan.build import build_plan
@@ -49,7 +49,7 @@ def edit() -> float:
     assert _tables is not None
     start = time.process_time()
     for source in _sources:
-        tree = ast.parse(source.text)
+        tree = parsed(source.text)
         plan = build_plan(collect(source.text, tree), _tables, Options())
         rewrite_module(source.text, tree, plan, "", "Converted.")
     return time.process_time() - start

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mint_migrate.analyse.facts import collect
+from mint_migrate.analyse.text import parsed
 from mint_migrate.check import check_output
 from mint_migrate.detect import defines_trainer, mentions_source_package, scores_responses
 from mint_migrate.model.facts import Facts
@@ -41,7 +42,7 @@ def migrate_source(
     if not mentions_source_package(source.content) and not defines_trainer(source.content):
         return _called_elsewhere(source) or _no_framework(source)
     try:
-        tree = ast.parse(source.text)
+        tree = parsed(source.text)
     except SyntaxError as error:
         return _does_not_parse(source, error)
     facts = collect(source.text, tree)

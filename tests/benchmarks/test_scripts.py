@@ -17,7 +17,7 @@ def lengths(folder: Path) -> list[int]:
 
 
 def test_a_tree_is_the_same_each_time(tmp_path):
-    first, second = make_scripts(tmp_path / "a", 12), make_scripts(tmp_path / "b", 12)
+    first, second = make_scripts(tmp_path / "a", 5), make_scripts(tmp_path / "b", 5)
     assert [path.read_bytes() for path in sorted(first.iterdir())] == [
         path.read_bytes() for path in sorted(second.iterdir())
     ]

@@ -35,8 +35,12 @@ class Api:
         return answer.json() if answer.content else None
 
     def result(self, acknowledgement: dict[str, Any]) -> Any:
-        """Return what the future of an acknowledged operation resolves to."""
-        return self.post("retrieve_future", request_id=acknowledgement["request_id"])
+        """Return what the future of an acknowledged operation resolves to; ask until it has."""
+        fields = {"request_id": acknowledgement["request_id"]}
+        while (answer := self.http.post("/api/v1/retrieve_future", json=fields)).status_code == 408:
+            pass
+        assert answer.status_code == 200, answer.text
+        return answer.json() if answer.content else None
 
     def session(self) -> str:
         return str(self.post("create_session", tags=[], type="create_session")["session_id"])

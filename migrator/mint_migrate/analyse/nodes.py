@@ -56,8 +56,9 @@ def header(node: ast.AST) -> list[ast.AST]:
 def loaded_names(node: ast.AST) -> set[str]:
     names: set[str] = set()
     for child in walk(node):
-        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load):
-            names.add(child.id)
+        if isinstance(child, ast.Name):
+            if isinstance(child.ctx, ast.Load):
+                names.add(child.id)
         elif isinstance(child, ast.Attribute):
             name = dotted(child)
             if name is not None and name.startswith("self."):

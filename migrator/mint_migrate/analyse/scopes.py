@@ -20,6 +20,15 @@ SOURCE_PACKAGES = frozenset(
 ScopeNode = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
 
 
+_PLAIN = frozenset(
+    {ast.Constant, ast.Call, ast.keyword, ast.arguments, ast.Expr, ast.Return, ast.If, ast.For}
+    | {ast.Subscript, ast.Compare, ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.JoinedStr, ast.Tuple}
+    | {ast.FormattedValue, ast.List, ast.Dict, ast.With, ast.withitem, ast.Try, ast.While}
+    | {ast.Raise, ast.arg, ast.Slice, ast.IfExp, ast.comprehension, ast.AugAssign, ast.Starred}
+)
+"""Nodes that bind nothing themselves and open no scope: nearly all there are."""
+
+
 @dataclass(slots=True)
 class Bound:
     """One binding of a name."""
@@ -85,6 +94,9 @@ class ModuleScopes:
         self.scope_of[node] = scope
         if statement is not None:
             self.statement_of[node] = statement
+        if node.__class__ in _PLAIN or isinstance(getattr(node, "ctx", None), ast.Load):
+            self._walk_body(node, scope, statement)
+            return
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 scope.bind(node.name, Bound("function", node))
@@ -130,7 +142,7 @@ class ModuleScopes:
             name = dotted(node.target)
             if name is not None:
                 scope.bind(name, Bound("assign", statement, value=node.value))
-        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):
             name = None if _is_plain_target(node, statement) else dotted(node)
             if name is not None:
                 scope.bind(name, Bound("other", statement))

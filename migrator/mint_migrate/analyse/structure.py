@@ -93,7 +93,7 @@ def references(
 ) -> Iterator[Reference]:
     """Yield each place that names something of a source package, imports left out."""
     for node in nodes:
-        if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+        if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(node.ctx, ast.Load):
             continue
         if isinstance(scopes.parent.get(node), ast.Attribute):
             continue

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
+from collections.abc import Iterator
 from typing import Protocol
 
 from mint_migrate.analyse.walk import children, walk
 from mint_migrate.model.source import Span
+
+_LITERALS = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp)
+"""What `ast.literal_eval` may take besides constants and `set()`."""
+_STRINGS = ("STRING", "FSTRING_MIDDLE")
+"""Names of the tokens that text in quotes consists of."""
 
 
 class Located(Protocol):
@@ -67,7 +74,7 @@ class SourceText:
         if not columns or span.line == span.end_line:
             return text
         if self._string_lines is None:
-            self._string_lines = frozenset(_read_string_lines(self.text))
+            self._string_lines = frozenset(_string_lines(self))
         head, *rest = text.split("\n")
         is_string = [span.line + 1 + index in self._string_lines for index in range(len(rest))]
         moved = [line for line, kept in zip(rest, is_string, strict=True) if not kept]
@@ -144,16 +151,30 @@ def _read_comments(text: str) -> list[tuple[int, tuple[int, str]]]:
     ]
 
 
-def _read_string_lines(text: str) -> list[int]:
-    """Return the lines that begin inside a string."""
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    starts = {"STRING", "FSTRING_MIDDLE"}
-    return [
-        line
-        for token in tokens
-        if tokenize.tok_name[token.type] in starts
-        for line in range(token.start[0] + 1, token.end[0] + 1)
-    ]
+def _string_lines(source: SourceText) -> Iterator[int]:
+    """Yield the lines that begin inside a string."""
+    inner: set[ast.AST] = set()
+    for node in walk(parsed(source.text)):
+        if node in inner or not isinstance(node, (ast.Constant, ast.JoinedStr)):
+            continue
+        inner.update(walk(node))
+        if node.end_lineno != node.lineno:
+            # Strings side by side are one node, and lines between them begin in none.
+            text = f"({source.of(node)})"
+            for token in tokenize.generate_tokens(io.StringIO(text).readline):
+                if tokenize.tok_name[token.type] in _STRINGS:
+                    first, last = token.start[0], token.end[0]
+                    yield from range(node.lineno + first, node.lineno + last)
+
+
+@functools.lru_cache(maxsize=2)
+def parsed(text: str) -> ast.Module:
+    """Return the syntax tree of a module, which several stages ask for and none changes.
+
+    Raises:
+        SyntaxError: Python itself cannot read it.
+    """
+    return ast.parse(text)
 
 
 def standalone(node: ast.expr, text: str) -> str:
@@ -173,6 +194,13 @@ def standalone(node: ast.expr, text: str) -> str:
 
 def literal_repr(node: ast.expr) -> str | None:
     """Return `repr` of a literal expression's value, or None where it is not a literal."""
+    if isinstance(node, ast.Constant):
+        return repr(node.value)
+    if isinstance(node, ast.Call):
+        is_set = isinstance(node.func, ast.Name) and node.func.id == "set"
+        return "set()" if is_set and not node.args and not node.keywords else None
+    if not isinstance(node, _LITERALS):
+        return None
     try:
         return repr(ast.literal_eval(node))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mint_migrate.model.plan import Found
 from mint_migrate.model.source import Span
@@ -303,3 +304,13 @@ class Facts:
     references: tuple[Reference, ...]
     parsed: tuple[Parsed, ...]
     text: str
+    readers: Mapping[str, tuple[Statement, ...]] = field(init=False, repr=False, compare=False)
+    """The statements whose own line reads a name, in order, by name."""
+
+    def __post_init__(self) -> None:
+        readers: dict[str, list[Statement]] = {}
+        for statement in self.statements:
+            for name in statement.loads:
+                readers.setdefault(name, []).append(statement)
+        found = {name: tuple(statements) for name, statements in readers.items()}
+        object.__setattr__(self, "readers", found)

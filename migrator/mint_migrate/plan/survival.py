@@ -18,10 +18,8 @@ def is_still_used(ledger: Ledger, name: str, scope: int) -> bool:
     if (name, scope) in ledger.renamed:
         return False
     return any(
-        name in statement.loads
-        and ledger.owner_of(name, statement.scope) == scope
-        and _survives(ledger, statement, name)
-        for statement in ledger.facts.statements
+        ledger.owner_of(name, statement.scope) == scope and _survives(ledger, statement, name)
+        for statement in ledger.facts.readers.get(name, ())
     )
 
 
@@ -35,8 +33,8 @@ def is_written(ledger: Ledger, name: str) -> bool:
 
 def _was_used(ledger: Ledger, name: str, scope: int) -> bool:
     return any(
-        name in statement.loads and ledger.owner_of(name, statement.scope) == scope
-        for statement in ledger.facts.statements
+        ledger.owner_of(name, statement.scope) == scope
+        for statement in ledger.facts.readers.get(name, ())
     )
 
 

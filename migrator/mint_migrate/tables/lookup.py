@@ -49,6 +49,7 @@ class Tables(Knowledge):
         self._roots: frozenset[str] = frozenset(index["roots"])
         # A plan asks for the same releases and the same classes hundreds of times.
         self._transformers: dict[str, str] = {}
+        self._known: dict[tuple[str, str | None], Row | None] = {}
         self._surface = Surface(index)
         self._options = Options(self._surface)
 
@@ -94,10 +95,11 @@ class Tables(Knowledge):
         newest row. A wildcard `.*` over recorded options holds for recorded ones only, `.**` for
         every name. Releases and defaults of a recorded option are those of the records.
         """
-        found = self._found(name)
-        if found is None:
-            return None
-        return self._pick(found, name, version)
+        key = (name, version)
+        if key not in self._known:
+            found = self._found(name)
+            self._known[key] = None if found is None else self._pick(found, name, version)
+        return self._known[key]
 
     def _found(self, name: str) -> str | None:
         """Return the id of the rows that *name* has."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import functools
 
+from mint_migrate.analyse.text import parsed
+from mint_migrate.analyse.walk import walk
 from mint_migrate.model.source import Span
 
 
 @functools.lru_cache(maxsize=2)
 def conditionals(text: str) -> tuple[ast.If, ...]:
     """Return every `if` statement of a module."""
-    return tuple(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.If))
+    return tuple(node for node in walk(parsed(text)) if node.__class__ is ast.If)
 
 
 def holds(statements: list[ast.stmt], span: Span) -> bool:
