@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from mint_migrate.detect import mentions_source_package
 from mint_migrate.fronts.launched import LaunchResult, migrate_launch
-from mint_migrate.fronts.sourced import about_sourced
+from mint_migrate.fronts.sourced import about_sourced, is_placed, launches_in_files, with_edits
 from mint_migrate.fronts.trl_command import CommandResult, TrlCommand, migrate_command
 from mint_migrate.launches.commands import Launch, find_launches, hidden_commands
 from mint_migrate.launches.given import ConfigError, read_yaml
@@ -31,6 +31,7 @@ _WORTH = re.compile(
     r"(?<![\w.-])(?:trl|verl|openrlhf)(?![\w-])|\.py\b|recipe\."
     r"|actor_rollout_ref\.|data\.train_files|micro_train_batch_size"
 )
+_SOURCES = re.compile(r"(?:^|[\s;&|])(?:source|\.)[ \t]")
 _MODEL_KEYS = frozenset({"model_name_or_path", "dataset_name", "datasets"})
 
 
@@ -64,14 +65,16 @@ def migrate_launcher(
 
     *mark* stands behind the stem in the names of its results.
     """
-    if not _WORTH.search(source.text):
+    if not _WORTH.search(source.text) and not _SOURCES.search(source.text):
         return _no_training(source)
     shell = read_shell(source.text, read)
     places = Places(source.text, shell.pages)
-    launches = find_launches(shell, places)
-    mine = [launch for launch in launches if launch.method or _is_trl_script(launch, read)]
+    launches = [*find_launches(shell, places), *launches_in_files(shell, places)]
+    all_of_them = [launch for launch in launches if launch.method or _is_trl_script(launch, read)]
+    mine = [launch for launch in all_of_them if is_placed(launch, shell)]
+    elsewhere = [launch for launch in all_of_them if launch not in mine]
     hidden = hidden_commands(shell, launches)
-    if not mine and not hidden:
+    if not all_of_them and not hidden:
         return _no_training(source)
     work = _Work(
         source=source,
@@ -84,6 +87,8 @@ def migrate_launcher(
     )
     if hidden:
         _in_strings(work, hidden)
+    if elsewhere:
+        _in_files(work, elsewhere)
     own = [launch for launch in mine if launch.method]
     for launch in mine:
         if launch.method is None:
@@ -134,6 +139,32 @@ def _in_strings(work: _Work, words: Sequence[Word]) -> None:
         for start in dict.fromkeys(work.places.line_start(word.start) for word in words)
     ]
     work.done.append(_outcome(work, decisions, text=None))
+
+
+def _in_files(work: _Work, launches: Sequence[Launch]) -> None:
+    """Commands that run while their file is sourced, or in one sourced twice, are for a person."""
+    note = "the command stands in a file that is sourced, not in a function; put it into the script"
+    decisions = [
+        Decision(
+            found=Found(
+                kind=Kind.FLAG,
+                name=launch.framework or "trl",
+                span=work.places.span(launch.start, launch.script_end),
+                source_text=launch.program,
+                path=work.places.path(launch.start),
+            ),
+            fidelity=Fidelity.MANUAL,
+            code="MM123",
+            note=note,
+        )
+        for launch in launches
+    ]
+    outcome = _outcome(work, decisions, text=None)
+    framework = launches[0].framework
+    if framework in {"verl", "openrlhf"}:
+        version = work.tables.releases(framework)[-1]
+        outcome = replace(outcome, framework=framework, version=version)
+    work.done.append(outcome)
 
 
 def _found(work: _Work, name: str, word: Word) -> Found:
@@ -303,10 +334,7 @@ def _joined(work: _Work, launches: Sequence[Launch]) -> Migrated:
 
 
 def _edited(work: _Work) -> str:
-    text = work.source.text
-    for start, end, new in sorted([*work.edits, *work.marks], reverse=True):
-        text = text[:start] + new + text[end:]
-    return text
+    return with_edits(work.shell, [*work.edits, *work.marks])
 
 
 def _method_of(source: Source, names: set[str], tables: Tables) -> str | None:

@@ -40,7 +40,7 @@ class Places:
     def origins(self, words: Iterable[Word]) -> tuple[str, ...]:
         """Return the lines of other files that parts of words come from, in words."""
         lines = {
-            place_words(self.span(start, start), self.path(start)): None
+            place_words(self.span(start, start), self.path(start) or "the launcher"): None
             for word in words
             for part in word.parts
             for start in part.starts

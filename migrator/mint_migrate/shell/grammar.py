@@ -190,9 +190,12 @@ class _Parser(SimpleParser):
         return None
 
     def _function(self, match: re.Match[str]) -> Node:
+        start = self._at(match.start())
         self.position = match.end()
         self._skip_separators()
-        return Function(name=match["word"] or match["name"], body=self._command())
+        body = self._command()
+        name = match["word"] or match["name"]
+        return Function(name=name, body=body, start=start, end=self._at(self.position))
 
     def _arithmetic(self) -> Node:
         start = self.position

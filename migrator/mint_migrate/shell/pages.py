@@ -7,7 +7,7 @@ the order in which they are sourced.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mint_migrate.shell.grammar import parse
 from mint_migrate.shell.syntax import Script
@@ -26,6 +26,8 @@ class Page:
     """Offset of its first character."""
     text: str
     script: Script
+    sources: list[int] = field(default_factory=list)
+    """Offsets behind the commands that source it, in the script or in another file."""
 
     @property
     def end(self) -> int:
@@ -44,7 +46,8 @@ class Pages:
         self.unread: dict[int, str] = {}
         """Offset of each command that sources what cannot be read -> how it names the file."""
         self._read = read
-        self._num_own = len(text)
+        self.num_own = len(text)
+        """Characters of the script itself."""
 
     def page(self, path: str) -> Page | None:
         """Return a file that is sourced, None where it is not there."""
@@ -65,7 +68,7 @@ class Pages:
 
     def at(self, offset: int) -> Page | None:
         """Return the sourced file in which something stands, None for the script itself."""
-        if offset <= self._num_own:
+        if offset <= self.num_own:
             return None
         return next((page for page in self.sourced if page.start <= offset <= page.end), None)
 

@@ -108,6 +108,9 @@ class Function:
 
     name: str
     body: Node
+    start: int = 0
+    """Offset in the script."""
+    end: int = 0
 
 
 Node = Command | Arithmetic | Block | Chain | Apart | Negated | Branches | Loop | Case | Function

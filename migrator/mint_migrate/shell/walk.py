@@ -284,6 +284,8 @@ class Walker:
         if id(page) in self._active or self._is_deep():
             self.effects.vary(self._names_set_in(page.script.root, scope), scope)
             return scope
+        if command.end not in page.sources:
+            page.sources.append(command.end)
         if not words[2:]:
             return self._entered(page, page.script.root, scope)
         kept = {name: scope.get(name) for name in ARGUMENTS}
