@@ -38,10 +38,8 @@ def migrate_file(source: Source, options: Options, base: Path | None) -> Outcome
 
     *base* is the folder it was found under, None when it was named.
     """
-    if options.source_version is None:
-        pinned = project.find_version(Path(source.path), source.text)
-        options = replace(options, project_version=pinned)
     suffix = Path(source.path).suffix
+    options = _with_pins(source, options)
     if suffix == ".ipynb":
         from mint_migrate.fronts.notebooks import migrate_notebook
 
@@ -49,15 +47,28 @@ def migrate_file(source: Source, options: Options, base: Path | None) -> Outcome
     if suffix in files.LAUNCHES:
         from mint_migrate.fronts.launchers import migrate_config, migrate_launcher
 
-        if options.launched_version is None:
-            launched = project.launched_version(Path(source.path), source.text)
-            options = replace(options, launched_version=launched)
         read = _reader(Path(source.path))
         if suffix in (".yaml", ".yml"):
             return migrate_config(source, options, tables(), read)
         mark = files.result_mark(Path(source.path))
         return migrate_launcher(source, options, tables(), read, mark)
     return _migrate_script(source, options, base)
+
+
+def _with_pins(source: Source, options: Options) -> Options:
+    """Return the options with the releases that the project pins, where they are not given."""
+    path = Path(source.path)
+    names: tuple[str, ...] = () if options.source_version is not None else ("trl",)
+    launches = path.suffix in files.LAUNCHES
+    launches |= path.suffix == ".py" and any(name in source.content for name in LIBRARIES)
+    if launches and options.launched_version is None:
+        names += project.LAUNCHED
+    pins = project.find_versions(path, source.text, names)
+    return replace(
+        options,
+        project_version=pins.get("trl", options.project_version),
+        launched_version=options.launched_version or project.launched(pins),
+    )
 
 
 def _migrate_script(source: Source, options: Options, base: Path | None) -> Outcome:
@@ -69,9 +80,6 @@ def _migrate_script(source: Source, options: Options, base: Path | None) -> Outc
         reason = f"it belongs to a copy of {copied} in the project, which stays as it is"
         return Skipped(path=source.path, code="MM360", reason=reason)
 
-    if options.launched_version is None and any(name in source.content for name in LIBRARIES):
-        launched = project.launched_version(Path(source.path), source.text)
-        options = replace(options, launched_version=launched)
     outcome = migrate_source(source, options, tables())
     if isinstance(outcome, Migrated) and outcome.framework == "verl" and outcome.text is None:
         from mint_migrate.fronts.in_python import as_launcher

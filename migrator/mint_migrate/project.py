@@ -7,9 +7,12 @@ the script was written for.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+LAUNCHED = ("verl", "openrlhf")
+"""Packages whose trainings are described by launchers."""
 ROOT_MARKS = (".git", "pyproject.toml")
 _RELEASE = r"v?(?P<version>\d[\w.]*)"
 _SCRIPT_BLOCK = re.compile(r"^# /// script\n(?P<body>(?:#.*\n)+?)# ///$", re.MULTILINE)
@@ -44,13 +47,30 @@ def _locked(package: str) -> re.Pattern[str]:
     return re.compile(rf'^name = "{package}"\s*\nversion = "{_RELEASE}"', re.MULTILINE)
 
 
-def find_version(path: Path, text: str, package: str = "trl") -> tuple[str, str] | None:
-    """Return the pinned release of *package* and where it was read, or None.
+def find_versions(path: Path, text: str, packages: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the pinned release of each of *packages* and where it was read, if there is one.
 
     Looked at, in this order: the inline metadata of the script itself (PEP 723), what its own text
     says is to be installed, lock files, requirement files, `pyproject.toml`; in the script's folder
-    and each one up to the project root.
+    and each one up to the project root. Each file is read once.
     """
+    found = {name: said for name in packages if (said := _said_by(path, text, name)) is not None}
+    folder, root = path.resolve().parent, find_root(path)
+    while missing := [name for name in packages if name not in found]:
+        found |= _versions_in(folder, missing)
+        if folder in (root, folder.parent):
+            break
+        folder = folder.parent
+    return found
+
+
+def launched(versions: Mapping[str, tuple[str, str]]) -> tuple[str, str, str] | None:
+    """Return (package, release, evidence) of what a launcher may start, where that is pinned."""
+    return next(((name, *versions[name]) for name in LAUNCHED if name in versions), None)
+
+
+def _said_by(path: Path, text: str, package: str) -> tuple[str, str] | None:
+    """Return the release that a script itself names."""
     block = _SCRIPT_BLOCK.search(text)
     inline = _pin(package).search(block["body"]) if block else None
     if inline:
@@ -58,35 +78,26 @@ def find_version(path: Path, text: str, package: str = "trl") -> tuple[str, str]
     for line in _INSTALLS.findall(text):
         if installed := _pin(package).search(line):
             return installed["version"], f"what {path.name} installs: {installed[0]}"
-    folder, root = path.resolve().parent, find_root(path)
-    while True:
-        found = _version_in(folder, package)
-        if found or folder == root or folder == folder.parent:
-            return found
-        folder = folder.parent
-
-
-def launched_version(path: Path, text: str) -> tuple[str, str, str] | None:
-    """Return (package, release, evidence) of what a launcher may start, where that is pinned."""
-    for package in ("verl", "openrlhf"):
-        found = find_version(path, text, package)
-        if found is not None:
-            return (package, *found)
     return None
 
 
-def _version_in(folder: Path, package: str) -> tuple[str, str] | None:
+def _versions_in(folder: Path, packages: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the releases that the files of one folder pin; of several the first counts."""
+    found: dict[str, tuple[str, str]] = {}
     for name in ("uv.lock", "poetry.lock", "pdm.lock"):
-        found = _locked(package).search(_text_of(folder / name))
-        if found:
-            return found["version"], f"{name}: {package} {found['version']}"
+        text = _text_of(folder / name)
+        for package in packages:
+            if package not in found and (locked := _locked(package).search(text)):
+                release = locked["version"]
+                found[package] = release, f"{name}: {package} {release}"
     pinned = [file for pattern in _PINS for file in sorted(folder.glob(pattern))]
     for file in [*pinned, folder / "pyproject.toml"]:
         for number, line in enumerate(_text_of(file).splitlines(), start=1):
-            found = _pin(package).search(line.split("#", 1)[0])
-            if found:
-                return found["version"], f"{file.name}:{number}: {found[0]}"
-    return None
+            for package in packages:
+                match = _pin(package).search(line.split("#", 1)[0])
+                if match and package not in found:
+                    found[package] = match["version"], f"{file.name}:{number}: {match[0]}"
+    return found
 
 
 def _text_of(path: Path) -> str:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mint_migrate.project import find_root, find_version
+from mint_migrate.project import find_root, find_versions, launched
+
+
+def find_version(path: Path, text: str) -> tuple[str, str] | None:
+    """Return the release of TRL that a project pins."""
+    return find_versions(path, text, ("trl",)).get("trl")
 
 
 @pytest.fixture
@@ -91,3 +96,20 @@ def test_the_metadata_of_the_script_wins(script):
 def test_what_a_script_says_is_to_be_installed_is_believed(script, text):
     expected = ("0.9.6", f"what {script.name} installs: trl==0.9.6")
     assert find_version(script, text) == expected
+
+
+def test_what_launchers_may_start_is_found_with_everything_else(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('dependencies = ["trl==0.9.6", "openrlhf==0.8.5"]')
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "requirements.txt").write_text("verl==0.5.0\n")
+    script = tmp_path / "scripts" / "run.sh"
+
+    found = find_versions(script, "pip install trl==0.19.1\n", ("trl", "verl", "openrlhf"))
+
+    assert {name: version for name, (version, _) in found.items()} == {
+        "trl": "0.19.1",
+        "verl": "0.5.0",
+        "openrlhf": "0.8.5",
+    }
+    assert launched(found) == ("verl", "0.5.0", "requirements.txt:1: verl==0.5.0")
+    assert launched({"trl": found["trl"]}) is None

@@ -6,6 +6,7 @@ Files of the user's tree are read, those of the framework are known from the tab
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,12 +17,12 @@ from mint_migrate.launches.hydra import NUMBER, written_number
 from mint_migrate.launches.processes import Read, found_of
 from mint_migrate.model.plan import Decision, Fidelity, Kind
 from mint_migrate.shell.words import PartKind
+from mint_migrate.tables.defaults_list import Included, below, header_package, included
 
 _OWN = re.compile(
     r"ppo(?:_\w+)?_trainer|sft_trainer(?:_engine)?|generation|evaluation|rl_trainer|dapo_\w*trainer"
 )
 """Configurations that come with verl."""
-_PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
 _DEEPEST = 8
 """Files whose defaults name further files."""
 
@@ -114,7 +115,7 @@ def _of_file(config: Given, files: _Files, composed: Composed) -> list[Given]:
             composed.decisions.append(_decision(config, Fidelity.MANUAL, note, "MM122"))
         return []
     try:
-        keys = list(_keys(found, files, "", 0))
+        keys = list(_keys(found, files, Included(name=name), {}))
     except ConfigError as error:
         note = f"`{found[0]}` cannot be read: {error}"
         composed.decisions.append(_decision(config, Fidelity.MANUAL, note, "MM122"))
@@ -124,53 +125,41 @@ def _of_file(config: Given, files: _Files, composed: Composed) -> list[Given]:
     return keys
 
 
-def _keys(found: tuple[str, str], files: _Files, package: str, depth: int) -> Iterator[Given]:
-    """Yield the innermost keys of a file and of those it names, later ones counting."""
+def _keys(
+    found: tuple[str, str],
+    files: _Files,
+    place: Included,
+    choices: dict[str, str],
+    depth: int = 0,
+) -> Iterator[Given]:
+    """Yield the innermost keys of a file and of those it names, later ones counting.
+
+    Args:
+        found: path and text of the file.
+        files: finds the others.
+        place: the name of the file, and where its keys go from the top.
+        choices: of groups, made so far.
+        depth: files that name this one.
+    """
     path, text = found
-    own: list[Given] = []
-    defaults: list[Any] = []
-    header = _PACKAGE.search(text)
+    package = place.package
+    header = header_package(text)
     if header is not None:
-        package = "" if header[1] == "_global_" else header[1]
-    for key in read_yaml(text, path, nested=True):
-        if key.name == "defaults":
-            defaults = key.data if isinstance(key.data, list) else []
-        name = f"{package}.{key.name}" if package and key.name != "defaults" else key.name
-        own.append(replace(_as_omegaconf(key), name=name))
-    if "_self_" not in defaults:
-        defaults = [*defaults, "_self_"]
-    for item in defaults:
-        if item == "_self_":
-            yield from own
+        package = below("", header)
+    keys = read_yaml(text, path, nested=True)
+    listed: Any = next((key.data for key in keys if key.name == "defaults"), [])
+    entries = listed if isinstance(listed, list) else []
+    for entry in included(entries, posixpath.dirname(place.name), choices):
+        if not entry.name:
+            for key in keys:
+                is_list = not package or key.name == "defaults"
+                name = key.name if is_list else f"{package}.{key.name}"
+                yield replace(_as_omegaconf(key), name=name)
             continue
-        target, inner = _target(item, path, package)
-        other = files.find(target) if target and depth < _DEEPEST else None
+        other = files.find(entry.name) if depth < _DEEPEST else None
         if other is not None and other[0] != path:
-            yield from _keys(other, files, inner, depth + 1)
-
-
-def _target(item: Any, path: str, package: str) -> tuple[str, str]:
-    """Return the file that an item of a defaults list names, and where its keys go."""
-    if isinstance(item, str):
-        name, _, own = item.partition("@")
-        group = name.rpartition("/")[0].lstrip("/").replace("/", ".")
-        inner = own or group
-        return name.lstrip("/"), _below(package, inner)
-    if isinstance(item, dict) and len(item) == 1:
-        key, value = next(iter(item.items()))
-        key = re.sub(r"^(?:override|optional)\s+", "", str(key))
-        group, _, own = key.partition("@")
-        if value is None or group.startswith("/hydra"):
-            return "", ""
-        inner = own or group.lstrip("/").replace("/", ".")
-        return f"{group.lstrip('/')}/{value}", _below(package, inner)
-    return "", ""
-
-
-def _below(package: str, inner: str) -> str:
-    if inner in {"_global_", "_here_"}:
-        return package if inner == "_here_" else ""
-    return f"{package}.{inner}" if package and inner else inner or package
+            inner = replace(entry, package=below(package, entry.package))
+            yield from _keys(other, files, inner, choices, depth + 1)
 
 
 def _as_omegaconf(key: Given) -> Given:

@@ -1,8 +1,5 @@
-"""Composes configurations of Hydra from the YAML files of a wheel: defaults, packages, groups.
+"""Composes configurations of Hydra from the YAML files of a wheel, which are all there.
 
-Enough of hydra 1.3 for verl's trainers: `name`, `group: name`, `group@package: name`, `../group`,
-`_self_` (at the end where it is not written), `# @package _global_`, `override group: name`, and
-`${group}` for a choice made further up.
 Interpolations in values stay as they are written.
 """
 
@@ -14,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
+
+from mint_migrate.tables.defaults_list import header_package, included
 
 Files = Callable[[str], str]
 """Text of a file by its path below the configuration folder, without `.yaml`; raises KeyError."""
@@ -59,46 +58,15 @@ def leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def _compose(name: str, files: Files, choices: dict[str, str]) -> dict[str, Any]:
     body = yaml.load(files(name), Loader=OmegaLoader) or {}
-    entries = body.pop("defaults", ["_self_"])
-    if "_self_" not in entries:
-        entries = [*entries, "_self_"]
-    overrides = [entry for entry in entries if _is_override(entry)]
-    for ((group, option),) in (entry.items() for entry in overrides):
-        choices.setdefault(group.removeprefix("override "), option)
     result: dict[str, Any] = {}
-    for entry in entries:
-        if entry in overrides:
-            continue
-        if entry == "_self_":
+    for entry in included(body.pop("defaults", []), posixpath.dirname(name), choices):
+        if not entry.name:
             _merge(result, body)
             continue
-        path, package = _target(entry, posixpath.dirname(name), choices)
-        if path:
-            is_global = files(path).startswith("# @package _global_")
-            config = _compose(path, files, choices)
-            _merge(result, config if is_global else _packed(package, config))
+        is_global = header_package(files(entry.name)) == "_global_"
+        config = _compose(entry.name, files, choices)
+        _merge(result, config if is_global else _packed(entry.package, config))
     return result
-
-
-def _is_override(entry: Any) -> bool:
-    return isinstance(entry, dict) and next(iter(entry)).startswith("override ")
-
-
-def _target(entry: Any, folder: str, choices: dict[str, str]) -> tuple[str, str]:
-    """Return the file that an entry of a defaults list names, and the package it goes to."""
-    if isinstance(entry, str):
-        plain, _, package = entry.partition("@")
-        return posixpath.normpath(posixpath.join(folder, plain)), package
-    ((group, option),) = entry.items()
-    if option is None:
-        return "", ""
-    group, at, package = group.partition("@")
-    for known, choice in choices.items():
-        option = option.replace(f"${{{known}}}", choice)
-    option = choices.setdefault(group, option)
-    absolute = group.startswith("/")
-    place = group.lstrip("/") if absolute else posixpath.normpath(posixpath.join(folder, group))
-    return f"{place}/{option}", package if at else group.strip("/").replace("/", ".")
 
 
 def _packed(package: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -143,3 +143,31 @@ def test_a_key_that_is_taken_away_is_decided_once() -> None:
     notes = [item.note for item in result.decisions]
     assert "`~trainer.nnodes` takes it away" in notes
     assert len(notes) == len({item.found for item in result.decisions}) == 4
+
+
+@pytest.mark.parametrize(
+    ("defaults", "expected"),
+    [
+        ("[base, {override model: large}]", {"model.size": 7, "x": 1}),
+        ("[{model: large}, {optim@a.b: adam}]", {"model.size": 7, "a.b.lr": 1}),
+        ("[{model: [small, large]}]", {"model.size": 7, "model.rank": 8}),
+        ("[{model: small}, {'optim': '${model}_lr'}]", {"model.rank": 8, "optim.lr": 2}),
+        ("[model/large, nowhere]", {"model.size": 7}),
+        ("[sub/inner]", {"sub.model.size": 5}),
+        ("[{optional model: large}, {model: null}]", {"model.size": 7}),
+    ],
+)
+def test_a_defaults_list_brings_in_what_it_names(
+    defaults: str, expected: Mapping[str, object]
+) -> None:
+    files = {
+        "conf/top.yaml": f"defaults: {defaults}\n",
+        "conf/base.yaml": "defaults: [{model: small}]\nx: 1\n",
+        "conf/model/small.yaml": "rank: 8\n",
+        "conf/model/large.yaml": "size: 7\n",
+        "conf/optim/adam.yaml": "lr: 1\n",
+        "conf/optim/small_lr.yaml": "lr: 2\n",
+        "conf/sub/inner.yaml": "defaults: [{model: own}]\n",
+        "conf/sub/model/own.yaml": "size: 5\n",
+    }
+    assert values(composed("--config-path conf --config-name top", files)) == expected
