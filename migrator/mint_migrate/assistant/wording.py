@@ -28,6 +28,10 @@ _STATUS = {
     "planned": "does not convert this yet; the code above is to be applied by hand",
     "refused": "refuses this: MinT has no counterpart, and an algorithm is not swapped in silence",
 }
+_LAUNCHED = (
+    "`mint-migrate run.sh` converts this in a launcher; a trainer of your own in Python is answered "
+    "item by item."
+)
 _TRL_PLANNED = "recognizes this and leaves it for you; the code above is to be applied by hand"
 
 
@@ -35,6 +39,8 @@ def status_sentence(item: Entry | Concept) -> str:
     """Return what `mint-migrate` does with *item* today; empty where nothing is to be converted."""
     if not item.status:
         return ""
+    if item.status == "converted" and item.framework in ("verl", "openrlhf"):
+        return _LAUNCHED
     if item.status == "planned" and item.framework == "trl":
         return f"`mint-migrate` {_TRL_PLANNED}."
     return f"`mint-migrate` {_STATUS[item.status]}."

@@ -223,7 +223,7 @@ def test_an_answer_shows_all_its_parts(tables):
         ("SFTTrainer", "converts this"),
         ("DPOTrainer", "converts this"),
         ("PPOTrainer", "only with a flag"),
-        ("DataProto", "does not convert this yet"),
+        ("DataProto", "`mint-migrate run.sh` converts this in a launcher"),
         ("CriticWorker", "refuses this"),
     ],
 )
