@@ -124,6 +124,10 @@ def _with_modules(source: Source, options: Options, base: Path | None, alone: Mi
         outcome = migrate_joined(source, joined, options, tables())
         if not isinstance(outcome, Migrated):
             return outcome
+        if outcome.text is None and best.text is None:
+            # With the definitions that it imports, something else stands in the way.
+            reasons = [item for item in outcome.notices if item.startswith("MM")]
+            notices |= dict.fromkeys(f"with what it imports, {item}" for item in reasons[:1])
         is_first = not everything and outcome.text is not None
         if is_first or _left(outcome) < _left(best):
             best = outcome

@@ -250,6 +250,9 @@ class _Walk:
                 self._check_free(unit, each.node)
 
     def _check_free(self, unit: Unit, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            # A field of a class that has an annotation and no value.
+            return
         if node.id == "__file__" and not self._is_beside(unit):
             raise Refusal(unit, node, "`__file__` is in another folder in the result")
         if node.id != "__file__" and node.id not in _BUILTINS:

@@ -203,7 +203,9 @@ class Rewriter:
         ]
         if not inside:
             return {}
-        new = cst.parse_module(f"{splice(self.source, span, inside)} ...").body[0]
+        # The body on a line of its own, as the header may end in comments.
+        header = splice(self.source, span, inside)
+        new = cst.parse_module(f"{header}\n{' ' * body.column}...").body[0]
         names = ("bases", "keywords") if isinstance(node, cst.ClassDef) else ("params", "returns")
         return {name: getattr(new, name) for name in names}
 

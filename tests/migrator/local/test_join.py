@@ -233,3 +233,13 @@ def test_a_result_of_very_many_files_is_refused(tmp_path):
     refused = join(tmp_path)
     assert isinstance(refused, Refused)
     assert refused.reason == "more than 16 files would come"
+
+
+def test_a_field_of_a_class_that_has_no_value_comes_along(tmp_path):
+    lib = (
+        "from dataclasses import dataclass\nfrom trl import SFTConfig\n\n\n"
+        "@dataclass\nclass Mixture(SFTConfig):\n    datasets: list[str]\n    share: float = 1.0\n"
+    )
+    script = "import datasets\nfrom lib import Mixture\n\nprint(Mixture(['a']), datasets)\n"
+    text = text_of(tmp_path, {"lib.py": lib, "train.py": script})
+    assert "    datasets: list[str]\n" in text

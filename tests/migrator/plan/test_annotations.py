@@ -40,6 +40,14 @@ def test_they_name_what_the_result_makes():
     assert "from trl" not in text
 
 
+def test_comments_above_the_first_statement_of_a_function_stay():
+    script = SCRIPT.replace(
+        "count: int = 1) -> SFTTrainer:", "count: int = 1) -> SFTTrainer:\n        # Made here."
+    )
+    text = converted(migrated(script.format(after="")))
+    assert "def build(model, count: int = 1) -> object:\n    # Made here.\n" in text
+
+
 def test_where_the_name_is_used_for_more_it_stays():
     result = migrated(SCRIPT.format(after="print(isinstance(options('b'), SFTConfig))"))
     text = converted(result)

@@ -78,6 +78,13 @@ def _comes_from_elsewhere(ledger: Ledger, binding: Binding, scope: int) -> bool:
     return binding.name.startswith("self.") and binding.scope != scope and (is_made or is_handed)
 
 
+def no_model(ledger: Ledger, call: Call, canonical: str) -> Blocked:
+    """Return the refusal of a model that a call makes, with what its row says."""
+    row = ledger.tables.row(canonical)
+    why = f": {row.note}" if row is not None and row.note else ""
+    return Blocked("MM201", f"a model from `{canonical}` has no conversion{why}", call.found)
+
+
 def is_load(ledger: Ledger, call: Call) -> bool:
     """Say whether a call loads a causal language model by its name.
 
@@ -286,7 +293,7 @@ class _Carrier:
         if is_loader(call.qualified):
             return self._pair_name(call)
         if not is_load(ledger, call):
-            raise Blocked("MM201", f"a model from `{canonical}` has no conversion", call.found)
+            raise no_model(ledger, call, canonical)
         name = argument_named(call, LOADED) or positional_argument(call, 0)
         if name is None or name.star:
             raise Blocked("MM230", "the model's name is not among the arguments", call.found)

@@ -20,6 +20,7 @@ from mint_migrate.rules.trl.carried import (
     is_carried,
     is_load,
     makes_text,
+    no_model,
 )
 from mint_migrate.rules.trl.continued import follow_trained
 from mint_migrate.rules.trl.model_plan import ModelPlan
@@ -228,7 +229,7 @@ def _follow_call(ledger: Ledger, plan: ModelPlan, call: Call, depth: int) -> Non
         _take_name(ledger, plan, call, inner)
         return
     else:
-        raise Blocked("MM201", f"a model from `{canonical}` has no conversion", call.found)
+        raise no_model(ledger, call, canonical)
     if inner is None:
         raise Blocked("MM230", f"`{last}` is called without a model", call.found)
     ledger.exact(inner.found, None, "the model is named once, where the client is created")

@@ -241,6 +241,21 @@ def test_a_choice_between_one_process_and_many_reads_one() -> None:
     assert config.world_size == 1
 
 
+def test_what_the_trainer_knows_of_processes_is_that_of_one() -> None:
+    state = "training_args.distributed_state"
+    result = parsed(
+        after=f"if {state}.is_main_process:\n    {state}.wait_for_everyone()\n"
+        "with training_args.main_process_first(desc='rows'):\n    pass\n"
+        "print(training_args.get_process_log_level())\n"
+    )
+    _, config, _ = parse(result)
+    assert config.distributed_state.is_main_process
+    assert config.distributed_state.wait_for_everyone() is None
+    assert config.get_process_log_level() == 30
+    with config.main_process_first(desc="rows"):
+        pass
+
+
 def test_two_trainers_may_not_share_a_parser() -> None:
     second = (
         "other = SFTTrainer(model='m', args=training_args, train_dataset=load_dataset('a/b'))\n"

@@ -36,7 +36,13 @@ CHOICES = {
 """Options with several values that every loop understands."""
 OF_ONE_PROCESS = {
     "device": '"cpu"',
+    "distributed_state": (
+        "SimpleNamespace(is_main_process=True, is_local_main_process=True, process_index=0, "
+        "num_processes=1, wait_for_everyone=lambda: None)"
+    ),
+    "get_process_log_level": "lambda: 30",  # that of warnings
     "local_process_index": "0",
+    "main_process_first": "lambda *args, **kwargs: nullcontext()",
     "n_gpu": "1",
     "process_index": "0",
     "should_log": "True",

@@ -121,6 +121,11 @@ def option_imports(options: OptionsScript | None) -> frozenset[str]:
         for item in each.fields
     ):
         needed.add("from dataclasses import field")
+    computed = [text for each in options.classes for _, text in each.properties]
+    if any("SimpleNamespace(" in text for text in computed):
+        needed.add("from types import SimpleNamespace")
+    if any("nullcontext(" in text for text in computed):
+        needed.add("from contextlib import nullcontext")
     if options.parser:
         needed |= {"import argparse", "from transformers import HfArgumentParser"}
     if options.reads_file:
