@@ -9,7 +9,7 @@ from mint_migrate.model.facts import Use, Value
 from mint_migrate.rules.base import Blocked, Ledger
 from mint_migrate.rules.trl.model_plan import ModelPlan
 
-KINDS = frozenset({"sft", "dpo", "grpo", "orpo", "cpo"})
+KINDS = frozenset({"sft", "dpo", "grpo", "orpo", "cpo", "gkd", "distillation", "minillm"})
 """Trainings that may start from an adapter."""
 COPIED = "copy"
 
