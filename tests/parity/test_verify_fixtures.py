@@ -73,6 +73,12 @@ MUTATIONS = {
         "torch.exp(clipped).mean()",
         "a term of the loss",
     ),
+    "gold answers averaged by row": Mutation(
+        "tpo_minimal",
+        "torch.cat(gold).mean()",
+        "torch.stack([each.mean() for each in gold]).mean()",
+        "the same number of tokens",
+    ),
     "clipped on the other side": Mutation(
         "gmpo_rounds", "if advantage > 0 else", "if advantage < 0 else", "a term of the loss"
     ),

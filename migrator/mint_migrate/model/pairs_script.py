@@ -1,4 +1,4 @@
-"""Trainings on preferences, as their templates need them: KTO, BCO, ORPO and CPO."""
+"""Trainings on preferences, as their templates need them: KTO, BCO, ORPO, CPO and TPO."""
 
 from __future__ import annotations
 
@@ -108,6 +108,21 @@ class CpoScript(PreferenceScript):
     """What the loss is called in a sentence: `SimPO`."""
     formula: str = ""
     """The loss of one pair, as a line of a docstring."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpoScript(PreferenceScript):
+    """Everything `tpo.py.j2` looks at."""
+
+    template: ClassVar[str] = "tpo.py.j2"
+    has_gold: bool = True
+    """The negative log-likelihood of the gold answers is added."""
+    smooths: bool = False
+    """Labels are smoothed."""
+    formula: str = ""
+    """The loss of one row, as a line of a docstring."""
+    template_options: bool = False
+    """Rows may hold `chat_template_kwargs`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ KINDS = {
     "trl.RLOOTrainer": "rloo.kind.RLOO",
     "trl.RewardTrainer": "reward.kind.REWARD",
     "trl.SFTTrainer": "sft.kind.SFT",
+    "trl.TPOTrainer": "tpo.kind.TPO",
 }
 """Where the kind of a trainer is, by the trainer's canonical name."""
 

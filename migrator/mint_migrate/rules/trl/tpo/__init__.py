@@ -1,0 +1,1 @@
+"""Triple preference optimization: `TPOTrainer`."""
