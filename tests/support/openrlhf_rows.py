@@ -166,20 +166,28 @@ def vocabulary() -> int:
     return int(config["vocab_size"])
 
 
-def ours(text: str, folder: Path) -> Training:
-    """Run a converted script in a folder of its own."""
-    client = TableClient(str(tiny_folder()), vocabulary())
+def ours(text: str, folder: Path, model: Path | None = None) -> Training:
+    """Run a converted script in a folder of its own.
+
+    Args:
+        text: of the script.
+        folder: for what it writes.
+        model: folder of the tokenizer; left out: that of the tiny model.
+    """
+    client = TableClient(str(model or tiny_folder()), vocabulary())
     with served(text, client) as space:
         space["train"](space["Config"](output_dir=str(folder)))
     written = records(folder)
     steps = [record for record in written if "loss" in record]
-    held = [record for record in written if "eval_loss" in record]
+    held = [record for record in written if {"eval_loss", "val_loss"} & set(record)]
     first = client.adam[0]
     return Training(
         gradients=np.array(client.gradients),
         losses=[record["loss"] for record in steps],
         rates=[adam.learning_rate for adam in client.adam],
-        evaluations=[(record["step"] + 1, record["eval_loss"]) for record in held],
+        evaluations=[
+            (record["step"] + 1, record.get("eval_loss", record.get("val_loss"))) for record in held
+        ],
         adam={name: getattr(first, name) for name in ADAM},
     )
 

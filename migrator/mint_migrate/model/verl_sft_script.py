@@ -29,8 +29,8 @@ class VerlSftScript(LaunchedScript):
     several_processes: bool = False
     """Micro-batches are those of several processes, each with every n-th row."""
     validates: bool = False
-    test_frequency: bool = False
-    save_frequency: bool = False
-    by_epoch: bool = False
-    """Validation and checkpoints come at the end of each epoch."""
+    tests: str = ""
+    """When validation comes beside the end: steps (every so many) | epoch (each one) | empty."""
+    saves: str = ""
+    """The same for checkpoints."""
     limit_steps: bool = False

@@ -47,8 +47,7 @@ def plan_sft(settings: Settings, read: Read) -> VerlSftScript:
     settings.use("data.max_length", comment="tokens")
     validates = _plan_validation(settings)
     rows = _plan_rows(settings, is_engine)
-    cut = str(settings.known("data.truncation") or "error")
-    settings.exact("data.truncation", "load_rows")
+    cut = _plan_cut(settings)
     several = _plan_micro_batches(settings, is_engine)
     ref, schedule = _plan_optimizer(settings, is_engine)
     plan_places(settings)
@@ -70,9 +69,8 @@ def plan_sft(settings: Settings, read: Read) -> VerlSftScript:
         micro_batches=not is_engine,
         several_processes=several,
         validates=validates,
-        test_frequency=not by_epoch and _repeats(settings, "trainer.test_freq"),
-        save_frequency=not by_epoch and _repeats(settings, "trainer.save_freq"),
-        by_epoch=by_epoch,
+        tests="epoch" if by_epoch else _repeats(settings, "trainer.test_freq"),
+        saves="epoch" if by_epoch else _repeats(settings, "trainer.save_freq"),
         limit_steps=limit,
         resumes=_plan_resume(settings),
         tracker=plan_tracker(settings),
@@ -88,14 +86,26 @@ def _engine_model(settings: Settings) -> ModelKeys:
     )
 
 
-def _repeats(settings: Settings, key: str) -> bool:
-    """Say whether something comes every so many steps, and make it a field then."""
+def _plan_cut(settings: Settings) -> str:
+    """Return what becomes of rows that are too long: error | left | right, the end that is lost."""
+    cut = str(settings.known("data.truncation") or "error")
+    note = ""
+    if cut == "left" and settings.value("data.pad_mode").data == "no_padding":
+        cut, note = "right", "with `pad_mode=no_padding` the end is lost, whatever this says"
+    settings.exact("data.truncation", "load_rows", note)
+    return cut
+
+
+def _repeats(settings: Settings, key: str) -> str:
+    """Return when something comes beside the end: steps (a field then) | epoch | empty."""
     value = settings.value(key).data
     repeats = value is UNKNOWN or (isinstance(value, int) and value > 0)
     if repeats:
         settings.use(key, comment="steps")
     settings.exact(key, "train")
-    return repeats
+    if value == "after_each_epoch":
+        return "epoch"
+    return "steps" if repeats else ""
 
 
 def _plan_validation(settings: Settings) -> bool:
