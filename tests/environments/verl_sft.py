@@ -2,10 +2,11 @@
 
     python verl_sft.py MODEL CASES.json FOLDER
 
-MODEL is a folder with a tokenizer and a configuration. A case is a list of overrides of the trainer's
-configuration. Its data sets, samplers, loaders, loop, loss and schedule are verl's; FOLDER gets
-`<index>.npz` with the `gradients` `[steps, rows, vocabulary]`, `losses` and `rates` of each optimizer
-step, `eval_steps` and `eval_losses` of its validations, and what its optimizer is given.
+MODEL is a folder with a tokenizer and a configuration. A case is a list of overrides of the
+trainer's configuration. Its data sets, samplers, loaders, loop, loss and schedule are verl's.
+FOLDER gets `<index>.npz` with the `gradients` `[steps, rows, vocabulary]`, `losses` and `rates` of
+each optimizer step, `eval_steps` and `eval_losses` of its validations, and what its optimizer is
+given.
 
 What a GPU does stands aside: the model is a table, whose logits behind a token depend on nothing
 else, and a worker passes the micro-batches that verl makes to verl's loss and moves no weight.
@@ -179,10 +180,10 @@ def main() -> None:
     model, cases, target = sys.argv[1:]
     os.environ.setdefault("RANK", "0")
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    given = json.loads(Path(cases).read_text(encoding="utf-8"))
     with initialize_config_module("verl.trainer.config", version_base=None):
-        with open(cases, encoding="utf-8") as file:
-            for number, case in enumerate(json.load(file)):
-                run(case, model, Path(target) / f"{number}.npz")
+        for number, case in enumerate(given):
+            run(case, model, Path(target) / f"{number}.npz")
 
 
 if __name__ == "__main__":

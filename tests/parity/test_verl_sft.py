@@ -1,8 +1,8 @@
 """Converted supervised launchers of verl do what verl 0.9.1 does in each optimizer step.
 
-verl's own trainer runs on small data, with its data sets, samplers, loop, loss and schedule; so does
-the conversion of its launcher. The model of both is a table whose gradient says of each pair of
-neighboring tokens what it counted.
+verl's own trainer runs on small data, with its data sets, samplers, loop, loss and schedule; so
+does the conversion of its launcher. The model of both is a table whose gradient says of each pair
+of neighboring tokens what it counted.
 """
 
 from __future__ import annotations

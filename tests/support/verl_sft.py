@@ -22,7 +22,8 @@ BATCH, NUM_ROWS = 8, 21
 CHAT_TEMPLATE = """\
 {%- if messages[0]['role'] != 'system' or tools -%}
 <|im_start|>system
-say {% for one in tools or [] %}{{ one['name'] }} {% endfor %}<|im_end|>
+{{ 'count' if enable_thinking else 'say' }}
+{%- for one in tools or [] %} {{ one['name'] }}{% endfor %}<|im_end|>
 {% endif -%}
 {%- for one in messages -%}
 <|im_start|>{{ one['role'] }}

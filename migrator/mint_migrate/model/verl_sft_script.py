@@ -20,6 +20,8 @@ class VerlSftScript(LaunchedScript):
     """
     cut: str
     """What happens to a row that is too long: error | left | right."""
+    thinks: bool = False
+    """Thinking is on for rows that say nothing of it."""
     chat_options: tuple[str, ...] = ()
     prompt_path: bool = False
     """The prompt stands inside a column, behind further keys."""

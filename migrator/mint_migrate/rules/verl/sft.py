@@ -64,6 +64,8 @@ def plan_sft(settings: Settings, read: Read) -> VerlSftScript:
         ref=ref,
         rows=rows,
         cut=cut,
+        # The default is the word `none`, which counts as true.
+        thinks=bool(settings.value("data.enable_thinking_default").data),
         prompt_path="prompt_dict_keys" in settings.fields,
         response_path="response_dict_keys" in settings.fields,
         micro_batches=not is_engine,
@@ -128,8 +130,10 @@ def _plan_rows(settings: Settings, is_engine: bool) -> str:
             settings.use(key, name, kind="str")
             if settings.value(key).data is None:
                 settings.add_field(name, f'"{default}"', "str")
-        is_late = version_key(settings.version) >= version_key("0.7")
-        return "messages" if is_late else "prefixes"
+        if version_key(settings.version) < version_key("0.7"):
+            return "prefixes"
+        _plan_thinking(settings, prefix)
+        return "messages"
     for name, default in (("prompt", "prompt"), ("response", "response")):
         settings.use(f"data.{name}_key", kind="str")
         if settings.value(f"data.{name}_key").data is None:
@@ -139,6 +143,15 @@ def _plan_rows(settings: Settings, is_engine: bool) -> str:
             settings.use(f"data.{name}_dict_keys", kind="list")
         settings.exact(f"data.{name}_dict_keys", "tokenize")
     return "pairs"
+
+
+def _plan_thinking(settings: Settings, prefix: str) -> None:
+    """Make the column that turns thinking on or off a field."""
+    key = settings.first(f"{prefix}.enable_thinking_key", "data.multiturn.enable_thinking_key")
+    name = "enable_thinking_key"
+    settings.use(key, name, kind="str")
+    if settings.value(key).data is None:
+        settings.add_field(name, '"enable_thinking"', "str")
 
 
 def _plan_micro_batches(settings: Settings, is_engine: bool) -> bool:
