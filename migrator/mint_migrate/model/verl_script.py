@@ -96,6 +96,20 @@ class ValidationScript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsScript:
+    """Conversations in which tools answer the policy."""
+
+    registry: str
+    """Module of verl that makes the tools."""
+    is_recent: bool
+    """Unknown names have an answer of their own, and a row may choose among the tools."""
+    error: str
+    """What stands before the message of a tool that failed; an f-string's text."""
+    keeps: str
+    """What stays of a long answer: start | end | both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerlScript(LaunchedScript):
     """A training of `verl.trainer.main_ppo` or of a recipe over it."""
 
@@ -113,6 +127,7 @@ class VerlScript(LaunchedScript):
     group_filter: GroupFilter | None = None
     overlong: Overlong | None = None
     validation: ValidationScript | None = None
+    tools: ToolsScript | None = None
     limit_steps: bool = False
     """`total_training_steps` is given."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mint_migrate.launches.processes import Read
 from mint_migrate.model.verl_script import UpdatesScript, VerlScript
 from mint_migrate.rules.launched.names import NAMES
@@ -17,6 +19,7 @@ from mint_migrate.rules.verl.policy_loss import plan_policy_loss
 from mint_migrate.rules.verl.reward import plan_reward
 from mint_migrate.rules.verl.sampling import plan_sampling
 from mint_migrate.rules.verl.saving import plan_saving, plan_tracker
+from mint_migrate.rules.verl.tools import plan_tools
 from mint_migrate.rules.verl.validation import plan_validation
 
 
@@ -39,6 +42,15 @@ def plan_rl(settings: Settings, read: Read) -> VerlScript:
     schedule, ref = plan_optimizer(settings)
     validation = plan_validation(settings)
     saves, resumes = plan_saving(settings)
+    advantages = plan_advantages(settings)
+    divergence = plan_reward_divergence(settings)
+    loss = plan_policy_loss(settings, reused=updates.mini_batches or updates.epochs)
+    group_filter = plan_group_filter(settings)
+    overlong = plan_overlong(settings)
+    tools = plan_tools(settings, advantages, is_plain=not group_filter and not overlong)
+    if tools is not None:
+        # The server's own losses train on everything behind the prompt.
+        loss = replace(loss, builtin="")
     return VerlScript(
         names=NAMES,
         fields=(),
@@ -48,11 +60,12 @@ def plan_rl(settings: Settings, read: Read) -> VerlScript:
         sampling=sampling,
         reward=reward,
         updates=updates,
-        advantages=plan_advantages(settings),
-        reward_divergence=plan_reward_divergence(settings),
-        loss=plan_policy_loss(settings, reused=updates.mini_batches or updates.epochs),
-        group_filter=plan_group_filter(settings),
-        overlong=plan_overlong(settings),
+        advantages=advantages,
+        reward_divergence=divergence,
+        loss=loss,
+        group_filter=group_filter,
+        overlong=overlong,
+        tools=tools,
         validation=validation,
         saves=saves,
         resumes=resumes,
