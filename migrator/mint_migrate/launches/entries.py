@@ -25,6 +25,8 @@ _VERL = {
 }
 _ELSEWHERE = re.compile(r"(?:^|\.)(?:recipe\.(?!dapo\.|entropy\.|r1\.)|verl\.experimental\.)\w+\.")
 """Recipes of verl that train by rules of their own."""
+_TRAINER = re.compile(r"(?:^|\.)verl\.trainer\.\w+$")
+"""Entry points that only some copy of verl has, with options of its own."""
 _OPENRLHF = (
     "train_ppo_ray",
     "train_ppo",
@@ -38,6 +40,8 @@ _OPENRLHF = (
 """Names of its commands; one that starts like another stands before it."""
 _RL_KEY = re.compile(r"[+~]*(?:actor_rollout_ref|algorithm|critic|data|reward_model|trainer)\.")
 _SFT_KEY = re.compile(r"[+~]*(?:data|model|optim|trainer)\.")
+_OTHER_KEY = re.compile(r"[+~]*(?:actor_rollout_ref|algorithm|critic|reward_model|worker)\.")
+"""Options that no supervised training has."""
 _FEW = 3
 """Options of a framework that tell a copy of its entry point from another program."""
 _MARKS = frozenset(
@@ -101,7 +105,10 @@ def entry_of(text: str, arguments: Iterable[str], *, is_module: bool) -> Recogni
         return Recognized(framework="openrlhf", entry=stem)
     if _ELSEWHERE.search(module):
         return Recognized(framework="verl", entry=".".join(module.split(".")[-2:]))
-    return _copy_of(stem, list(arguments), is_openrlhf=is_openrlhf)
+    copied = _copy_of(stem, list(arguments), is_openrlhf=is_openrlhf)
+    if copied is None and _TRAINER.search(module):
+        return Recognized(framework="verl", entry=f"trainer.{stem}")
+    return copied
 
 
 def _copy_of(stem: str, arguments: list[str], *, is_openrlhf: bool) -> Recognized | None:
@@ -111,7 +118,10 @@ def _copy_of(stem: str, arguments: list[str], *, is_openrlhf: bool) -> Recognize
         entry = "main_dapo" if "dapo" in stem else "main_ppo"
         return Recognized(framework="verl", entry=entry, is_copy=True)
     of_sft = [key for key in keys if _SFT_KEY.match(key)]
-    if len(of_sft) > _FEW and any(key.startswith("data.train_files=") for key in of_sft):
+    is_other = any(_OTHER_KEY.match(key) for key in keys)
+    has_model = any(key.lstrip("+~").startswith(("model.", "optim.")) for key in of_sft)
+    has_rows = any(key.startswith("data.train_files=") for key in of_sft)
+    if len(of_sft) > _FEW and has_rows and has_model and not is_other:
         is_old = any("partial_pretrain" in key for key in of_sft)
         entry = "fsdp_sft_trainer" if is_old else "sft_trainer"
         return Recognized(framework="verl", entry=entry, is_copy=True)
