@@ -17,6 +17,11 @@ ROOT_MARKS = (".git", "pyproject.toml")
 _RELEASE = r"v?(?P<version>\d[\w.]*)"
 _SCRIPT_BLOCK = re.compile(r"^# /// script\n(?P<body>(?:#.*\n)+?)# ///$", re.MULTILINE)
 _INSTALLS = re.compile(r"\bpip3? install\b(?:[^\n\\]|\\[^\n]|\\\n)*")
+_COPIES = {
+    "verl": ("verl/version/version", "verl/verl/version/version"),
+    "openrlhf": ("version.txt", "OpenRLHF/version.txt"),
+}
+"""Files that say the release of a copy of a package."""
 _PINS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt", "environment*.y*ml")
 
 
@@ -51,8 +56,8 @@ def find_versions(path: Path, text: str, packages: Sequence[str]) -> dict[str, t
     """Return the pinned release of each of *packages* and where it was read, if there is one.
 
     Looked at, in this order: the inline metadata of the script itself (PEP 723), what its own text
-    says is to be installed, lock files, requirement files, `pyproject.toml`; in the script's folder
-    and each one up to the project root. Each file is read once.
+    says is to be installed; then, in the script's folder and each one up to the project root, lock
+    files, requirement files, `pyproject.toml`, a copy of the package. Each file is read once.
     """
     found = {name: said for name in packages if (said := _said_by(path, text, name)) is not None}
     folder, root = path.resolve().parent, find_root(path)
@@ -65,7 +70,7 @@ def find_versions(path: Path, text: str, packages: Sequence[str]) -> dict[str, t
 
 
 def launched(versions: Mapping[str, tuple[str, str]]) -> tuple[str, str, str] | None:
-    """Return (package, release, evidence) of what a launcher may start, where that is pinned."""
+    """Return (package, release, evidence) of what a launcher may start, where that is known."""
     return next(((name, *versions[name]) for name in LAUNCHED if name in versions), None)
 
 
@@ -82,7 +87,10 @@ def _said_by(path: Path, text: str, package: str) -> tuple[str, str] | None:
 
 
 def _versions_in(folder: Path, packages: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return the releases that the files of one folder pin; of several the first counts."""
+    """Return the releases that the files of one folder pin; of several the first counts.
+
+    Of a package that none pins, it is the release of a copy that the folder holds.
+    """
     found: dict[str, tuple[str, str]] = {}
     for name in ("uv.lock", "poetry.lock", "pdm.lock"):
         text = _text_of(folder / name)
@@ -97,7 +105,19 @@ def _versions_in(folder: Path, packages: Sequence[str]) -> dict[str, tuple[str, 
                 match = _pin(package).search(line.split("#", 1)[0])
                 if match and package not in found:
                     found[package] = match["version"], f"{file.name}:{number}: {match[0]}"
-    return found
+    copies = {package: _copied_version(folder, package) for package in packages}
+    return {name: said for name, said in copies.items() if said is not None} | found
+
+
+def _copied_version(folder: Path, package: str) -> tuple[str, str] | None:
+    """Return the release of a copy of *package* that lies in *folder*."""
+    for name in _COPIES.get(package, ()):
+        version = _text_of(folder / name).strip()
+        place = (folder / name).parent
+        is_its = place.parent.name == package or (place / package).is_dir()
+        if is_its and re.fullmatch(_RELEASE, version):
+            return version, f"the project's copy of {package}: {name} says {version}"
+    return None
 
 
 def _text_of(path: Path) -> str:

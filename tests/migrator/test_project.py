@@ -113,3 +113,27 @@ def test_what_launchers_may_start_is_found_with_everything_else(tmp_path: Path) 
     }
     assert launched(found) == ("verl", "0.5.0", "requirements.txt:1: verl==0.5.0")
     assert launched({"trl": found["trl"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "folder"),
+    [
+        ("verl", "verl/version/version", "verl"),
+        ("verl", "verl/verl/version/version", "verl/verl"),
+        ("openrlhf", "version.txt", "openrlhf"),
+        ("openrlhf", "OpenRLHF/version.txt", "OpenRLHF/openrlhf"),
+    ],
+)
+def test_a_copy_of_a_framework_says_its_release(script, package, name, folder):
+    root = script.parents[1]
+    (root / folder).mkdir(parents=True)
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text("0.4.1.dev\n")
+    evidence = f"the project's copy of {package}: {name} says 0.4.1.dev"
+    found = find_versions(script, "", ("verl", "openrlhf"))
+    assert launched(found) == (package, "0.4.1.dev", evidence)
+
+
+def test_another_file_of_that_name_says_nothing(script):
+    (script.parents[1] / "version.txt").write_text("0.4.1\n")
+    assert launched(find_versions(script, "", ("verl", "openrlhf"))) is None

@@ -33,6 +33,7 @@ from mint_migrate.rules.launched.entries import Entry, entry_named
 from mint_migrate.rules.launched.settings import NOT_FOLLOWED, Settings
 from mint_migrate.shell.words import PartKind, Word
 from mint_migrate.tables.lookup import Tables
+from mint_migrate.tables.versions import version_key
 from mint_migrate.todo import marker
 
 
@@ -176,6 +177,9 @@ def _version(work: _Work) -> tuple[str, tuple[str, ...]]:
     """Return the release a launch was written for, and the evidence."""
     known = work.options.launched_version
     if known is not None and known[0] == work.launch.framework:
+        oldest = work.tables.releases(known[0])[0]
+        if version_key(known[1]) < version_key(oldest):
+            return oldest, (f"{known[2]}; {oldest} is the oldest recorded release",)
         return known[1], (known[2],)
     keys = frozenset(flag.name for flag in work.composed.options)
     return work.entry.infer_version(keys, work.tables)
