@@ -27,7 +27,7 @@ from mint_migrate.analyse.structure import (
     scope_record,
     statements,
 )
-from mint_migrate.analyse.text import SourceText, literal_repr, standalone
+from mint_migrate.analyse.text import literal_repr, source_of, standalone
 from mint_migrate.model.facts import (
     Argument,
     BatchUse,
@@ -53,7 +53,7 @@ def collect(text: str, tree: ast.Module, packages: frozenset[str] = SOURCE_PACKA
 class _Collector:
     def __init__(self, text: str, tree: ast.Module, packages: frozenset[str]) -> None:
         self.tree = tree
-        self.source = SourceText(text)
+        self.source = source_of(text)
         self.scopes = ModuleScopes(tree, packages)
         self.call_numbers: dict[ast.Call, int] = {}
         self.nodes = list(in_order(tree))

@@ -37,6 +37,8 @@ class SourceText:
     def __init__(self, text: str) -> None:
         self.text = text
         self.lines = source_lines(text)
+        # Several stages ask for the place of each statement.
+        self._spans: dict[Located, Span] = {}
         self._comments: dict[int, tuple[int, str]] | None = None
         self._string_lines: frozenset[int] | None = None
 
@@ -48,13 +50,16 @@ class SourceText:
 
     def span(self, node: Located) -> Span:
         """Return the place of *node*, counted from 1."""
-        end_line = node.end_lineno or node.lineno
-        return Span(
-            line=node.lineno,
-            column=self._column(node.lineno, node.col_offset) + 1,
-            end_line=end_line,
-            end_column=self._column(end_line, node.end_col_offset or 0) + 1,
-        )
+        known = self._spans.get(node)
+        if known is None:
+            end_line = node.end_lineno or node.lineno
+            known = self._spans[node] = Span(
+                line=node.lineno,
+                column=self._column(node.lineno, node.col_offset) + 1,
+                end_line=end_line,
+                end_column=self._column(end_line, node.end_col_offset or 0) + 1,
+            )
+        return known
 
     def slice(self, span: Span) -> str:
         """Return the characters of *span*."""
@@ -113,6 +118,12 @@ class SourceText:
             return above, ""
         between = self.lines[span.end_line - 1][span.end_column - 1 : behind[0]]
         return above, behind[1] if not between.strip(" \t,)") else ""
+
+
+@functools.lru_cache(maxsize=2)
+def source_of(text: str) -> SourceText:
+    """Return the text of a module, the same object for stages that follow one another."""
+    return SourceText(text)
 
 
 def source_lines(text: str) -> list[str]:

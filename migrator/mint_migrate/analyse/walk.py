@@ -25,16 +25,21 @@ def children(node: ast.AST) -> tuple[ast.AST, ...]:
     """Return the nodes directly below *node*, in the order of its fields."""
     known: tuple[ast.AST, ...] | None = node.__dict__.get(_BELOW)
     if known is None:
-        known = node.__dict__[_BELOW] = tuple(_children(node))
+        # Names and constants, half of all nodes, have nothing below them.
+        fields = _fields(node.__class__)
+        known = node.__dict__[_BELOW] = tuple(_children(node, fields)) if fields else ()
     return known
 
 
-def _children(node: ast.AST) -> list[ast.AST]:
-    kind = node.__class__
+def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
     fields = _FIELDS.get(kind)
     if fields is None:
         fields = tuple(name for name in kind._fields if name not in _WITHOUT_NODES)
         _FIELDS[kind] = fields
+    return fields
+
+
+def _children(node: ast.AST, fields: tuple[str, ...]) -> list[ast.AST]:
     found: list[ast.AST] = []
     for name in fields:
         value = getattr(node, name, None)
@@ -63,5 +68,7 @@ def _below(node: ast.AST) -> list[ast.AST]:
     while stack:
         current = stack.pop()
         found.append(current)
-        stack += children(current)[::-1]
+        below = children(current)
+        if below:
+            stack += below[::-1]
     return found

@@ -6,7 +6,7 @@ import ast
 
 import libcst as cst
 
-from mint_migrate.analyse.text import SourceText
+from mint_migrate.analyse.text import source_of
 from mint_migrate.model.script import Plan
 from mint_migrate.model.source import Span
 from mint_migrate.rewrite.docstring import extend_docstring
@@ -37,7 +37,7 @@ def rewrite_module(
         headline: first sentence of the docstring, for a module without one.
         keeps_imports: leave imports further down alone, although the same ones are added.
     """
-    source = SourceText(text)
+    source = source_of(text)
     drops = _by_statement(plan)
     short = shorten(source, tree, [*(edit.span for edit in plan.edits), *drops])
     module = cst.parse_module(short.text)

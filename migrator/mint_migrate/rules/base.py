@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from mint_migrate.analyse.text import SourceText, count_mentions
+from mint_migrate.analyse.text import count_mentions, source_of
 from mint_migrate.model.facts import Argument, Binding, Call, Facts, Use, Value
 from mint_migrate.model.plan import Decision, Fidelity, Found
 from mint_migrate.model.script import Edit
@@ -230,7 +230,7 @@ class Ledger:
 
     def text_of(self, span: Span) -> str:
         """Return the user's text of *span*, moved to the left margin."""
-        return SourceText(self.facts.text).at_margin(span, span.column - 1)
+        return source_of(self.facts.text).at_margin(span, span.column - 1)
 
     def mentions(self, statement: Span, name: str) -> int:
         """Count how often a statement, or the header of a compound one, reads a name."""

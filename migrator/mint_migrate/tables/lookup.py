@@ -50,6 +50,7 @@ class Tables(Knowledge):
         # A plan asks for the same releases and the same classes hundreds of times.
         self._transformers: dict[str, str] = {}
         self._known: dict[tuple[str, str | None], Row | None] = {}
+        self._accepted: dict[tuple[str, str], frozenset[str]] = {}
         self._surface = Surface(index)
         self._options = Options(self._surface)
 
@@ -313,6 +314,12 @@ class Tables(Knowledge):
         Of a class of transformers, what it takes in a release of the time. Empty where the release
         of TRL lacks the class.
         """
+        key = (version, owner)
+        if key not in self._accepted:
+            self._accepted[key] = self._find_accepted(version, owner)
+        return self._accepted[key]
+
+    def _find_accepted(self, version: str, owner: str) -> frozenset[str]:
         if owner.startswith("transformers."):
             return self.names_in(self.transformers_of(version), owner)
         if not self._surface.has_in(owner, version):
