@@ -7,6 +7,20 @@ from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.options.uses import check_option_uses
 from mint_migrate.rules.trl.state import BuiltTrainer, TrainerPlan
 
+IMAGES = frozenset({"image", "images"})
+"""Columns that trainers hand to a model of images."""
+
+
+def check_images(plan: TrainerPlan) -> None:
+    """Rows may not hold images, as far as the script shows their columns.
+
+    Raises:
+        Blocked: they do; the result would train on the text alone.
+    """
+    facts = plan.ledger.facts
+    for name in sorted(IMAGES & {*facts.produced_columns, *facts.read_columns}):
+        raise Blocked("MM252", f"the rows hold images in `{name}`", plan.trainer.found)
+
 
 def check_unchanged(plan: TrainerPlan) -> None:
     """Arguments are evaluated where training starts: what they read may not change before."""

@@ -30,6 +30,7 @@ from mint_migrate.rules.trl.callbacks import plan_callbacks
 from mint_migrate.rules.trl.checks import (
     check_config_uses,
     check_evaluation_rows,
+    check_images,
     check_unchanged,
 )
 from mint_migrate.rules.trl.config import open_config
@@ -63,6 +64,7 @@ def plan_trainer(
     check_unchanged(plan)
     check_evaluation_rows(plan)
     plan.script = kind.plan(plan)
+    check_images(plan)
     if kind.calls_callbacks:
         plan.script = plan_best(plan, plan_callbacks(plan, plan.script))
     check_config_uses(plan)
