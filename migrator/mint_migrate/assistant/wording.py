@@ -29,8 +29,8 @@ _STATUS = {
     "refused": "refuses this: MinT has no counterpart, and an algorithm is not swapped in silence",
 }
 _LAUNCHED = (
-    "`mint-migrate run.sh` converts this in a launcher; a trainer of your own in Python is answered "
-    "item by item."
+    "`mint-migrate run.sh` converts this in a launcher; a trainer of your own in Python is "
+    "answered item by item."
 )
 _TRL_PLANNED = "recognizes this and leaves it for you; the code above is to be applied by hand"
 

@@ -31,8 +31,8 @@ class VerlSftScript(LaunchedScript):
     several_processes: bool = False
     """Micro-batches are those of several processes, each with every n-th row."""
     validates: bool = False
-    tests: str = ""
+    validates_every: str = ""
     """When validation comes beside the end: steps (every so many) | epoch (each one) | empty."""
-    saves: str = ""
+    saves_every: str = ""
     """The same for checkpoints."""
     limit_steps: bool = False

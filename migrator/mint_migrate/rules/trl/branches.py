@@ -13,7 +13,7 @@ from mint_migrate.model.source import Span
 @functools.lru_cache(maxsize=2)
 def conditionals(text: str) -> tuple[ast.If, ...]:
     """Return every `if` statement of a module."""
-    return tuple(node for node in walk(parsed(text)) if node.__class__ is ast.If)
+    return tuple(node for node in walk(parsed(text)) if isinstance(node, ast.If))
 
 
 def holds(statements: list[ast.stmt], span: Span) -> bool:
