@@ -221,3 +221,25 @@ def test_options_of_a_command_line_are_refused_where_they_would_change_the_objec
     assert 'check_option("temperature", self.temperature, "1.0 1")' in text
     assert '"beta": "1.0 1",' in text
     assert "teacher_model=training_args.teacher_model_name_or_path," in text
+
+
+def test_freezing_the_teacher_is_nothing_to_do():
+    text = """
+from datasets import load_dataset
+from transformers import AutoModelForCausalLM
+from trl import DistillationConfig, DistillationTrainer
+
+teacher = AutoModelForCausalLM.from_pretrained("Qwen/Qwen3-1.7B")
+teacher.eval()
+teacher.requires_grad_(False)
+trainer = DistillationTrainer(
+    model="Qwen/Qwen3-0.6B",
+    teacher_model=teacher,
+    args=DistillationConfig(output_dir="out"),
+    train_dataset=load_dataset("trl-lib/tldr", split="train"),
+)
+trainer.train()
+"""
+    result = migrated(text, source_version="1.16.0")
+    assert "requires_grad_" not in converted(result)
+    assert not [item for item in result.decisions if item.fidelity is Fidelity.MANUAL]
