@@ -17,7 +17,7 @@ starts from the world's own numbers.
 Releases that were recorded, each with libraries of its time: TRL 0.7.11 (transformers 4.38.2),
 0.9.6 (4.42.4), 0.12.2 (4.46.3), 0.15.2 (4.49.0), 0.16.1 (4.50.3), 0.18.2 (4.52.4), 0.19.1 (4.53.3),
 0.24.0 (4.57.1) and 1.9.0 (5.12.0). The two oldest also want "numpy<2", "pandas<2.3", pyarrow 15 or
-16, and rich.
+16, and rich; BCO of 0.16.1 wants scikit-learn.
 """
 
 from __future__ import annotations
@@ -134,7 +134,10 @@ def _count(inputs: Any) -> tuple[int | None, int]:
         return int(mask[..., 1:].sum()), int(mask.shape[0]) // 2
     if "chosen_input_ids" in inputs and "chosen_labels" not in inputs:
         return None, int(inputs["chosen_input_ids"].shape[0])
-    names = ("chosen_labels", "rejected_labels") if "chosen_labels" in inputs else ("labels",)
+    if "completion_labels" in inputs:
+        names: tuple[str, ...] = ("completion_labels",)
+    else:
+        names = ("chosen_labels", "rejected_labels") if "chosen_labels" in inputs else ("labels",)
     counts = [int((inputs[name][..., 1:] != -100).sum()) for name in names]
     return sum(counts), int(inputs[names[0]].shape[0])
 

@@ -25,6 +25,7 @@ CONTEXT = 4096
 SEED = 20240229
 NUM_ROWS = 26
 """Not a multiple of any batch size in the scripts: every epoch ends on an incomplete batch."""
+NUM_MARKS = 28
 
 # Pairs that are joined, in order. The last ones reach over the end of a prompt into its completion.
 MERGES = (
@@ -340,7 +341,25 @@ def make_rows() -> dict[str, list[dict[str, Any]]]:
         rows["pairs"].append({"prompt": f"{question}{gap}", "completion": f"and {answer}{ending}"})
         rows["chat_pairs"].append({"prompt": turns[:1], "completion": turns[1:2]})
         rows["instructions"].append({"instruction": question, "output": answer})
-    return rows | _make_preferences()
+    return rows | _make_preferences() | {"marks": _make_marks()}
+
+
+def _make_marks() -> list[dict[str, Any]]:
+    """Return rows of one answer with a mark, as text, which fill steps of four."""
+    source = random.Random(SEED + 2)
+
+    def say(lowest: int, highest: int) -> str:
+        return " ".join(source.choices(WORDS, k=source.randint(lowest, highest)))
+
+    return [
+        {
+            # Some prompts are longer than the scripts allow, and some end with a space.
+            "prompt": f"Why {say(2, 40 if number % 5 == 0 else 4)}?{(' ', '')[number % 2]}",
+            "completion": f"the {say(1, 30 if number % 7 == 0 else 9)}",
+            "label": number % 3 != 0,
+        }
+        for number in range(NUM_MARKS)
+    ]
 
 
 def _make_preferences() -> dict[str, list[dict[str, Any]]]:
