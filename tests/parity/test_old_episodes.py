@@ -1,7 +1,7 @@
 """RLOO with a reward model and PPO without its critic compute what TRL 0.13 and 0.18 did.
 
-`fixtures/losses/trl-*-rloo.json` and `-values.json` hold drawn scores and log-probabilities, and the
-advantages, losses and gradients that the statements of those releases make of them
+`fixtures/losses/trl-*-rloo.json` and `-values.json` hold drawn scores and log-probabilities, and
+the advantages, losses and gradients that the statements of those releases make of them
 (`record_old_episodes.py`); PPO's critic answers 0 there. Here functions of converted scripts get
 the same numbers.
 """
