@@ -2,149 +2,25 @@
 
 from __future__ import annotations
 
-import ast
-import asyncio
-import json
-import re
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from mint_migrate.model.plan import Fidelity
 from support.verl_launch import by_option, launched, script_of
-
-TURNS = "actor_rollout_ref.rollout.multi_turn"
-AGENT = "actor_rollout_ref.rollout.agent.default_agent_loop"
-LAUNCH = {
-    f"{TURNS}.enable": True,
-    f"{TURNS}.tool_config_path": "tools.yaml",
-    f"{TURNS}.max_assistant_turns": 3,
-    "algorithm.adv_estimator": "grpo",
-    AGENT: "tool_agent",
-}
-NAMES = (
-    *("Sample", "tools_of", "find_calls", "call_tool", "shorten", "tokens_of_answers"),
-    *("play_episode", "sample_responses", "add_reference", "build_batch", "known_of"),
-    *("flat", "policy_loss", "token_shares", "tokenize_prompt"),
+from support.verl_tools import (
+    AGENT,
+    LAUNCH,
+    TURNS,
+    Adder,
+    Letters,
+    Params,
+    Policy,
+    call,
+    config,
+    played,
+    taken,
 )
-
-
-class Params(SimpleNamespace):
-    """Sampling parameters, as far as the script touches them."""
-
-    def model_copy(self, update: dict[str, Any]) -> Params:
-        return Params(**{**vars(self), **update})
-
-
-def taken(text: str) -> SimpleNamespace:
-    """Return functions of a converted script, which is run without a client."""
-    wanted = [item for item in ast.parse(text).body if getattr(item, "name", "") in NAMES]
-    lead = ast.parse("from __future__ import annotations").body
-    types = SimpleNamespace(
-        ModelInput=SimpleNamespace(from_ints=lambda tokens: tokens),
-        Datum=lambda **parts: SimpleNamespace(**parts),
-    )
-    space = {"torch": torch, "re": re, "json": json, "asyncio": asyncio, "types": types}
-    space |= {"dataclass": dataclass, "field": field, "__name__": __name__}
-    exec(compile(ast.Module([*lead, *wanted], type_ignores=[]), "script", "exec"), space)
-    return SimpleNamespace(**space)
-
-
-class Letters:
-    """A tokenizer whose tokens are characters; messages stand between brackets."""
-
-    def decode(self, tokens: list[int], *, skip_special_tokens: bool = False) -> str:
-        return "".join(map(chr, tokens))
-
-    def apply_chat_template(
-        self,
-        messages: list[dict[str, str]],
-        *,
-        add_generation_prompt: bool,
-        return_dict: bool,
-        tools: list[Any] | None = None,
-    ) -> list[int]:
-        shown = "".join(f"[{item['role']}:{item['content']}]" for item in messages)
-        return list(map(ord, f"S{tools or ''}{shown}{'>' if add_generation_prompt else ''}"))
-
-
-class Policy:
-    """Says what it is told to, turn after turn, as far as there is room."""
-
-    def __init__(self, turns: list[str]) -> None:
-        self.turns = turns
-        self.seen: list[str] = []
-
-    def sample(self, prompt: list[int], num_samples: int, sampling_params: Params) -> Any:
-        self.seen.append("".join(map(chr, prompt)))
-        tokens = list(map(ord, self.turns[len(self.seen) - 1]))
-        reason = "stop" if len(tokens) <= sampling_params.max_tokens else "length"
-        tokens = tokens[: sampling_params.max_tokens]
-        turn = SimpleNamespace(tokens=tokens, logprobs=[-1.0] * len(tokens), stop_reason=reason)
-        future: Future[Any] = Future()
-        future.set_result(SimpleNamespace(sequences=[turn]))
-        return future
-
-    def compute_logprobs(self, tokens: list[int]) -> Any:
-        future: Future[list[float]] = Future()
-        future.set_result([float(place) for place in range(len(tokens))])
-        return future
-
-
-class Adder:
-    """A tool as verl calls one."""
-
-    name = "add"
-
-    def __init__(self) -> None:
-        self.open: list[str] = []
-        self.given: list[Any] = []
-
-    async def create(self, **kwargs: Any) -> tuple[str, None]:
-        self.given.append(kwargs)
-        self.open.append("1")
-        return "1", None
-
-    async def execute(
-        self, instance: str, arguments: dict[str, int], **_: Any
-    ) -> tuple[Any, float, dict[str, Any]]:
-        return SimpleNamespace(text=str(arguments["a"] + arguments["b"])), 0.5, {}
-
-    async def release(self, instance: str) -> None:
-        self.open.remove(instance)
-
-
-def call(**arguments: int) -> str:
-    body = json.dumps({"name": "add", "arguments": arguments})
-    return f"<tool_call>{body}</tool_call>"
-
-
-def config(**changes: Any) -> SimpleNamespace:
-    known: dict[str, Any] = {
-        "max_response_length": 400,
-        "max_assistant_turns": 3,
-        "max_user_turns": None,
-        "max_parallel_calls": 1,
-        "max_tool_response_length": 20,
-        "default_agent_loop": "tool_agent",
-        "prompt_key": "prompt",
-    }
-    return SimpleNamespace(**{**known, **changes})
-
-
-def played(
-    turns: list[str], settings: SimpleNamespace, release: str = "0.9.1", **row: Any
-) -> tuple[Any, Policy, Adder]:
-    """Return one conversation, who spoke in it, and the tool."""
-    functions = taken(script_of(launched(LAUNCH, release)))
-    policy, tool = Policy(turns), Adder()
-    (sample,) = functions.sample_responses(
-        policy, [{"prompt_tokens": [80], **row}], 1, Params(), Letters(), {"add": tool}, settings
-    )
-    return sample, policy, tool
 
 
 def test_a_tool_answers_between_turns_and_only_the_turns_are_trained_on() -> None:
@@ -225,7 +101,7 @@ def test_a_row_chooses_its_loop_its_tools_and_what_they_are_given() -> None:
     _, _, tool = played([call(a=1, b=1), "2"], single, agent_name="tool_agent", extra_info=extra)
     assert tool.given == [{"create_kwargs": {"x": 1}}]
     chosen, _, _ = played([call(a=1, b=1), "2"], config(), extra_info={"tool_selection": ["none"]})
-    assert chosen.num_turns == 2
+    assert "Unknown function 'add'. Available tools: []" in chosen.text
     with pytest.raises(ValueError, match="the agent loop 'mine'"):
         played(["x"], config(), agent_name="mine")
 
