@@ -81,17 +81,24 @@ class SimpleParser:
         while True:
             self._blank()
             match = _REDIRECTION.match(self.text, self.position)
-            is_process = self._looking_at("<(") or self._looking_at(">(")
-            if match is None or is_process:
+            if match is None or self._is_at_process():
                 return found
             self.position = match.end()
             self._blank()
-            target = self.reader.word()
+            # `> >(tee log)`: what another command reads is no argument.
+            target = self._process() if self._is_at_process() else self.reader.word()
             operator = match[0].lstrip("0123456789")
             item = Redirection(operator=operator, target=target)
             found.append(item)
             if operator in {"<<", "<<-"} and target.source:
                 self._documents.append(item)
+
+    def _is_at_process(self) -> bool:
+        return self._looking_at("<(") or self._looking_at(">(")
+
+    def _process(self) -> Word:
+        """Read `<(...)` or `>(...)`."""
+        return self._raw(end_of_bracket(self.text, self.position + 1, ")"), PartKind.OPAQUE)
 
     def _raw(self, end: int, kind: PartKind = PartKind.TEXT) -> Word:
         start = self.position
@@ -122,9 +129,9 @@ class SimpleParser:
             if before >= len(self.text) or self.text[before] in "\n;&|":
                 break
             if self.text[before] in "()<>":
-                if not self._looking_at("<(") and not self._looking_at(">("):
+                if not self._is_at_process():
                     break
-                words.append(self._raw(end_of_bracket(self.text, before + 1, ")"), PartKind.OPAQUE))
+                words.append(self._process())
             elif not found:
                 self._take(words, own)
             end = max(end, self.position)

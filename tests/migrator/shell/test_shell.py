@@ -197,3 +197,16 @@ def test_a_command_behind_an_exit_is_not_reached() -> None:
     shell: ShellScript = read_shell("if true; then show 1; else show 2; fi\nexit 0\nshow 3\n")
     reached = [shell.is_reached(item) for item in shell.commands if item.words[0].text == "show"]
     assert reached == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("show a > >(tee log) 2>&1", ["a"]),
+        ("show a 2> >(tee log >&2) b", ["a", "b"]),
+        ("show a < <(cat log)", ["a"]),
+        ("show a &> >(tee log) &", ["a"]),
+    ],
+)
+def test_what_another_command_reads_is_no_argument(text: str, words: list[str]) -> None:
+    assert texts(text) == words
