@@ -114,6 +114,13 @@ def _of_file(config: Given, files: _Files, composed: Composed) -> list[Given]:
             note = f"`{shown}` is not here; its options are missing in the result"
             composed.decisions.append(_decision(config, Fidelity.MANUAL, note, "MM122"))
         return []
+    if _OWN.fullmatch(name) and f"/{found[0]}".endswith(f"/verl/trainer/config/{name}.yaml"):
+        note = (
+            "a configuration of the project's copy of verl, with the release's defaults; what the "
+            "copy changes in it is not in the result"
+        )
+        composed.decisions.append(_decision(config, Fidelity.APPROXIMATE, note, "MM327"))
+        return []
     try:
         keys = list(_keys(found, files, Included(name=name), {}))
     except ConfigError as error:

@@ -68,7 +68,9 @@ def _without(ledger: Ledger, whole: Span, inner: list[Span]) -> str:
 @lru_cache(maxsize=1024)
 def names_in(text: str) -> frozenset[str]:
     """Return the names that a piece of code reads or binds."""
-    return frozenset(node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name))
+    # A branch of an `if` is a statement of its own in the syntax tree, and begins with `elif`.
+    tree = ast.parse(text.removeprefix("el") if text.startswith("elif") else text)
+    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
 def drop_orphans(ledger: Ledger) -> tuple[tuple[Span, str], ...]:

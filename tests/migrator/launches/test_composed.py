@@ -171,3 +171,12 @@ def test_a_defaults_list_brings_in_what_it_names(
         "conf/sub/model/own.yaml": "size: 5\n",
     }
     assert values(composed("--config-path conf --config-name top", files)) == expected
+
+
+def test_a_configuration_of_the_projects_copy_of_verl_has_the_defaults_of_the_release() -> None:
+    files = {"verl/trainer/config/ppo_megatron_trainer.yaml": "data: {image_key: images}\n"}
+    result = composed("--config-name=ppo_megatron_trainer data.seed=1", files)
+    assert values(result) == {"data.seed": 1}
+    assert [(item.fidelity, item.code) for item in result.decisions] == [
+        (Fidelity.APPROXIMATE, "MM327")
+    ]

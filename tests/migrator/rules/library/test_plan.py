@@ -182,3 +182,22 @@ def test_options_that_only_the_running_script_knows_are_named() -> None:
 )
 def test_a_file_that_a_launcher_calls_is_known_by_its_parameters(text: str, code: str) -> None:
     assert getattr(outcome(f"{text}\n"), "code", None) == code
+
+
+def test_a_branch_that_begins_with_elif_is_read_as_one() -> None:
+    result = migrate(
+        """
+        from transformers import AutoTokenizer
+        from verl.utils.device import get_device_name
+        from verl.utils.fsdp_utils import apply_fsdp2
+
+        def size(batch):
+            if get_device_name() == "cuda":
+                from flash_attn.bert_padding import unpad_input
+            elif get_device_name() == "npu":
+                from verl.utils.attention_utils import unpad_input
+            apply_fsdp2(batch)
+            return unpad_input(AutoTokenizer.from_pretrained("a"), device=get_device_name())
+        """
+    )
+    assert ("verl.utils.device.get_device_name", "MM364") in manual(result)
