@@ -120,8 +120,15 @@ def test_a_step_of_gkd_is_divided_by_what_the_release_counted(version, share):
 
 def test_micro_batches_of_older_releases_are_averaged_and_that_is_said():
     result = gkd("beta=1, lmbda=1, gradient_accumulation_steps=4", version="1.0.0")
-    assert "len(micro_batch) / (num_sampled * len(samples))" in converted(result)
+    assert "1.0 / (sum(len(sample.tokens) for sample in part) * len(parts))" in converted(result)
     assert decision(result, "gradient_accumulation_steps").code == "MM235"
+
+
+def test_a_step_that_goes_on_over_the_end_of_an_epoch_keeps_its_micro_batches():
+    result = gkd("beta=0, lmbda=1, gradient_accumulation_steps=4", version="0.11.4")
+    assert "[next(drawn) for _ in rows_of_batch] for rows_of_batch in micro_batches" in (
+        converted(result)
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,6 +173,7 @@ def test_what_keeps_tokens_from_being_drawn_is_said_of_the_estimate(option):
         ("num_iterations=2", "", "num_iterations"),
         ("steps_per_generation=2", "", "steps_per_generation"),
         ("beta=0.1", "", "a reference"),
+        ('importance_sampling_level="sequence"', "", "sequence ratios"),
         ('loss_type="cispo"', "", "cispo"),
         ("mask_truncated_completions=True", "", "mask_truncated_completions"),
         ("rkl_advantage=False, single_step_decomposition=False", "", "no part in the loss"),

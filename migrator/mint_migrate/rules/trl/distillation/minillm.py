@@ -201,12 +201,13 @@ def _policy(
     masks = config.has("mask_truncated_completions") and config.literal(
         "mask_truncated_completions"
     )
-    if loss.builtin != "importance_sampling" or masks:
+    if loss.builtin != "importance_sampling" or loss.level != "token" or masks:
         raise Blocked(
             PART,
-            f"MiniLLM with `loss_type={kind!r}`{', a reference (beta)' if loss.beta else ''}"
+            f"MiniLLM with `loss_type={kind!r}`, {loss.level} ratios"
+            f"{', a reference (beta)' if loss.beta else ''}"
             f"{' and mask_truncated_completions' if masks else ''} is not converted; the clipped "
-            "losses without a reference are",
+            "losses with a ratio for each token and without a reference are",
             config.call.found if config.call is not None else None,
         )
     config.exact("mask_truncated_completions", "nothing to do")
