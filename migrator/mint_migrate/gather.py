@@ -101,7 +101,7 @@ def _no_scripts(path: Path) -> Failed:
     return Failed(
         path=os.fspath(path),
         code="MM106",
-        reason="the directory holds no Python script",
+        reason="the directory holds no script, notebook or launcher",
         hint="hidden folders, environments, build folders, installed packages and what "
         "`.gitignore` names are not searched",
     )
