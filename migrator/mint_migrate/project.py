@@ -105,8 +105,10 @@ def _versions_in(folder: Path, packages: Sequence[str]) -> dict[str, tuple[str, 
                 match = _pin(package).search(line.split("#", 1)[0])
                 if match and package not in found:
                     found[package] = match["version"], f"{file.name}:{number}: {match[0]}"
-    copies = {package: _copied_version(folder, package) for package in packages}
-    return {name: said for name, said in copies.items() if said is not None} | found
+    for package in packages:
+        if package not in found and (copied := _copied_version(folder, package)):
+            found[package] = copied
+    return found
 
 
 def _copied_version(folder: Path, package: str) -> tuple[str, str] | None:

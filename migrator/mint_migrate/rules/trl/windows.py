@@ -31,9 +31,9 @@ class Windows:
 
 def plan_windows(config: ConfigPlan, facts: dict[str, str | bool | int | None]) -> Windows:
     """Decide how micro-batches become steps, and say where the result does it otherwise."""
-    accumulates = _accumulates(config)
-    is_shared = accumulates or config.ledger.options.num_processes > 1
-    epoch_end = str(facts["epoch_end"]) if accumulates else "own_step"
+    several = accumulates(config)
+    is_shared = several or config.ledger.options.num_processes > 1
+    epoch_end = str(facts["epoch_end"]) if several else "own_step"
     if epoch_end == "carried_over":
         config.ledger.notices.append(
             f"{CODE}: steps go on over the end of an epoch, as in this release; with fewer batches "
@@ -48,7 +48,7 @@ def plan_windows(config: ConfigPlan, facts: dict[str, str | bool | int | None]) 
     return Windows(averages=averages, epoch_end=epoch_end)
 
 
-def _accumulates(config: ConfigPlan) -> bool:
+def accumulates(config: ConfigPlan) -> bool:
     """Say whether several micro-batches may make one step."""
     name = JOINED[1]
     return config.has(name) and (config.is_dynamic(name) or config.literal(name) != 1)

@@ -11,7 +11,7 @@ from mint_migrate.model.pairs_script import BcoScript, RowsScript
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.kind import TrainerKind
-from mint_migrate.rules.trl.pairs.labeled import plan_labels, plan_prompt_cut
+from mint_migrate.rules.trl.pairs.labeled import evaluation_rows, plan_labels, plan_prompt_cut
 from mint_migrate.rules.trl.pairs.names import ROLES
 from mint_migrate.rules.trl.pairs.plan import Facts, loop_fields, number, open_loop
 from mint_migrate.rules.trl.pairs.reference import plan_reference
@@ -118,14 +118,6 @@ def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     return frozenset({"import torch"} | ({"import os"} if script.rows.conversations else set()))
 
 
-def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> str | None:
-    assert isinstance(script, BcoScript)
-    if script.reference != "base_model":
-        return None
-    base = plan.model.base_model
-    return f"{plan.names['prepare_rows']}({{dataset}}, {tokenizer}, {plan.config_name}, {base})"
-
-
 BCO = TrainerKind(
     trainer="trl.BCOTrainer",
     config="trl.BCOConfig",
@@ -141,5 +133,5 @@ BCO = TrainerKind(
     },
     plan=plan_bco,
     imports=_imports,
-    evaluation_rows=_evaluation_rows,
+    evaluation_rows=evaluation_rows,
 )

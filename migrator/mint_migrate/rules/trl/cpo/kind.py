@@ -5,8 +5,6 @@ Formulas: TRL v1.16.0, `experimental/cpo/cpo_trainer.py`, and its older releases
 
 from __future__ import annotations
 
-import ast
-
 from mint_migrate.model.pairs_script import CpoScript
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.pairs.answers import (
@@ -17,7 +15,14 @@ from mint_migrate.rules.trl.pairs.answers import (
     positional,
 )
 from mint_migrate.rules.trl.pairs.names import ROLES
-from mint_migrate.rules.trl.pairs.plan import choice, loop_fields, number, open_loop
+from mint_migrate.rules.trl.pairs.plan import (
+    carry,
+    choice,
+    is_zero,
+    loop_fields,
+    number,
+    open_loop,
+)
 from mint_migrate.rules.trl.state import TrainerPlan
 
 DECIDED = LENGTHS | {"beta", "loss_type", "label_smoothing", "cpo_alpha", "simpo_gamma", "alpha"}
@@ -46,13 +51,13 @@ def plan_cpo(plan: TrainerPlan) -> CpoScript:
     loss_type = "simpo" if given == "alphapo" else given
     config.exact("loss_type", f"{plan.names['loss']}()")
     number(plan, "beta")
-    nll = given != "alphapo" and not _is_zero(plan, "cpo_alpha")
-    smooths = loss_type in SMOOTHED and not _is_zero(plan, "label_smoothing")
-    shapes = not _is_zero(plan, "alpha")
-    _carry(plan, "cpo_alpha", nll)
-    _carry(plan, "simpo_gamma", loss_type == "simpo")
-    _carry(plan, "label_smoothing", smooths)
-    _carry(plan, "alpha", shapes)
+    nll = given != "alphapo" and not is_zero(plan, "cpo_alpha")
+    smooths = loss_type in SMOOTHED and not is_zero(plan, "label_smoothing")
+    shapes = not is_zero(plan, "alpha")
+    carry(plan, "cpo_alpha", nll)
+    carry(plan, "simpo_gamma", loss_type == "simpo")
+    carry(plan, "label_smoothing", smooths)
+    carry(plan, "alpha", shapes)
     shared, epochs = loop_fields(plan, loop)
     return CpoScript(
         **shared,
@@ -66,22 +71,6 @@ def plan_cpo(plan: TrainerPlan) -> CpoScript:
         loss_words=WORDS[loss_type],
         formula=FORMULAS[loss_type],
     )
-
-
-def _is_zero(plan: TrainerPlan, name: str) -> bool:
-    """Say whether an option is known to be 0, or the release has none of that name."""
-    if plan.config.is_dynamic(name):
-        return False
-    argument = plan.config.arguments.get(name)
-    text = argument.value.literal if argument is not None else plan.config.default(name)
-    return text is None or ast.literal_eval(text) == 0
-
-
-def _carry(plan: TrainerPlan, name: str, used: bool) -> None:
-    if used:
-        number(plan, name)
-    else:
-        plan.config.exact(name, "nothing to do", "has no effect here")
 
 
 CPO = TrainerKind(

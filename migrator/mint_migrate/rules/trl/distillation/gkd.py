@@ -23,6 +23,7 @@ from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.learning_rate import scale_learning_rate
 from mint_migrate.rules.trl.loop import plan_epochs, plan_loop
 from mint_migrate.rules.trl.optimizer import plan_optimizer
+from mint_migrate.rules.trl.pairs.plan import Facts
 from mint_migrate.rules.trl.pairs.rows import maximal_length
 from mint_migrate.rules.trl.rollouts.held_out import (
     decide_held_out,
@@ -32,10 +33,8 @@ from mint_migrate.rules.trl.rollouts.held_out import (
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.temperature import TARGET, uses_temperature_one
-from mint_migrate.rules.trl.windows import Windows, plan_windows
+from mint_migrate.rules.trl.windows import Windows, accumulates, plan_windows
 from mint_migrate.tables.versions import version_key
-
-Facts = dict[str, str | bool | int | None]
 
 FIELDS = frozenset(
     {"beta", "lmbda", "seq_kd", "temperature", "max_new_tokens", "max_length", "max_seq_length"}
@@ -123,9 +122,7 @@ def _windows(plan: TrainerPlan, facts: Facts) -> Windows:
     config = plan.config
     windows = plan_windows(config, facts)
     by_micro_batch = facts["gkd_divisor"] == "micro_batch"
-    is_shared = config.has(JOINED[1]) and (
-        config.is_dynamic(JOINED[1]) or config.literal(JOINED[1]) != 1
-    )
+    is_shared = accumulates(config)
     if by_micro_batch and is_shared:
         config.decide(JOINED[1], Fidelity.APPROXIMATE, "MM235", "config.batch_size", ADDED_UP)
         plan.ledger.differ(config.arguments[JOINED[1]].found, "MM235", ADDED_UP, config.place)

@@ -17,7 +17,7 @@ from mint_migrate.model.plan import Fidelity
 from mint_migrate.model.rollouts_script import RewardsScript, RoundsScript
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.base import Blocked, Ledger
-from mint_migrate.rules.trl.config import JOINED, ConfigPlan, plan_plain_fields
+from mint_migrate.rules.trl.config import ConfigPlan, plan_plain_fields
 from mint_migrate.rules.trl.distillation.objective import ESTIMATED, Setting, plan_objective
 from mint_migrate.rules.trl.distillation.own_answers import (
     PART,
@@ -44,12 +44,16 @@ from mint_migrate.rules.trl.rollouts.held_out import (
     without_evaluation,
 )
 from mint_migrate.rules.trl.rollouts.rounds import ROUND_FIELDS, plan_rounds
-from mint_migrate.rules.trl.rollouts.sampling import SAMPLING_FIELDS, plan_prompt, plan_sampling
+from mint_migrate.rules.trl.rollouts.sampling import (
+    SAMPLING_FIELDS,
+    Facts,
+    plan_prompt,
+    plan_sampling,
+)
 from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.temperature import uses_temperature_one
-
-Facts = dict[str, str | bool | int | None]
+from mint_migrate.rules.trl.windows import accumulates
 
 OWN_FIELDS = frozenset(
     {"rkl_advantage", "single_step_decomposition", "gamma", "length_normalization"}
@@ -183,9 +187,7 @@ def _policy(
         Blocked: the ratio of the policy is not 1, or the loss is no clipped one.
     """
     kind = loss_kind(config, facts)
-    shared = config.ledger.options.num_processes > 1 or (
-        config.has(JOINED[1]) and (config.is_dynamic(JOINED[1]) or config.literal(JOINED[1]) != 1)
-    )
+    shared = config.ledger.options.num_processes > 1 or accumulates(config)
     by_micro_batch = averages_micro_batches(config, kind) or (single_step and shared)
     rounds = plan_rounds(config, facts, "num_generations", averages_micro_batches=by_micro_batch)
     if rounds.reused:

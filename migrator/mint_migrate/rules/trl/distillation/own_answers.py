@@ -37,8 +37,6 @@ from mint_migrate.rules.trl.schedule import plan_schedule
 from mint_migrate.rules.trl.state import TrainerPlan
 from mint_migrate.rules.trl.temperature import uses_temperature_one
 
-Facts = dict[str, str | bool | int | None]
-
 PART = "MM272"
 SETTINGS = (
     Setting(

@@ -9,7 +9,7 @@ from mint_migrate.model.pairs_script import KtoScript, RowsScript
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.base import Blocked
 from mint_migrate.rules.trl.kind import TrainerKind
-from mint_migrate.rules.trl.pairs.labeled import plan_labels, plan_prompt_cut
+from mint_migrate.rules.trl.pairs.labeled import evaluation_rows, plan_labels, plan_prompt_cut
 from mint_migrate.rules.trl.pairs.names import ROLES
 from mint_migrate.rules.trl.pairs.plan import Facts, Loop, choice, loop_fields, number, open_loop
 from mint_migrate.rules.trl.pairs.reference import plan_reference
@@ -157,14 +157,6 @@ def _imports(plan: TrainerPlan, script: LoopScript) -> frozenset[str]:
     return frozenset({"import torch"} | ({"import os"} if finds_prefix or renders else set()))
 
 
-def _evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> str | None:
-    assert isinstance(script, KtoScript)
-    if script.reference != "base_model":
-        return None
-    base = plan.model.base_model
-    return f"{plan.names['prepare_rows']}({{dataset}}, {tokenizer}, {plan.config_name}, {base})"
-
-
 KTO = TrainerKind(
     trainer="trl.KTOTrainer",
     config="trl.KTOConfig",
@@ -176,5 +168,5 @@ KTO = TrainerKind(
     roles=ROLES | {"loss": ("kto_loss", "kahneman_tversky_loss", "kto_loss_on_mint")},
     plan=plan_kto,
     imports=_imports,
-    evaluation_rows=_evaluation_rows,
+    evaluation_rows=evaluation_rows,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mint_migrate.model.pairs_script import BcoScript, KtoScript
+from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.trl.config import ConfigPlan
 from mint_migrate.rules.trl.pairs.rows import (
     ANSWERS,
@@ -42,3 +44,12 @@ def plan_prompt_cut(config: ConfigPlan, *, cuts: bool) -> tuple[str, str]:
     for name in ("max_prompt_length", "truncation_mode"):
         config.exact(name, "join_tokens()" if length else "nothing to do")
     return length, kept
+
+
+def evaluation_rows(plan: TrainerPlan, script: LoopScript, tokenizer: str) -> str | None:
+    """Return the expression of the rows of a later evaluation, None where it cannot be written."""
+    assert isinstance(script, KtoScript | BcoScript)
+    if script.reference != "base_model":
+        return None
+    base = plan.model.base_model
+    return f"{plan.names['prepare_rows']}({{dataset}}, {tokenizer}, {plan.config_name}, {base})"

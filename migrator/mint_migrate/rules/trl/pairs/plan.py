@@ -5,6 +5,7 @@ Each averages its loss over a micro-batch; the Trainer then averages the micro-b
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, replace
 
 from mint_migrate.model.script import Schedule
@@ -89,6 +90,23 @@ def number(plan: TrainerPlan, name: str) -> str:
     else:
         plan.config.need(name)
     return f"config.{name}"
+
+
+def is_zero(plan: TrainerPlan, name: str) -> bool:
+    """Say whether an option is known to be 0, or the release has none of that name."""
+    if plan.config.is_dynamic(name):
+        return False
+    argument = plan.config.arguments.get(name)
+    text = argument.value.literal if argument is not None else plan.config.default(name)
+    return text is None or ast.literal_eval(text) == 0
+
+
+def carry(plan: TrainerPlan, name: str, used: bool) -> None:
+    """Carry an option of the mathematics where the loss looks at it."""
+    if used:
+        number(plan, name)
+    else:
+        plan.config.exact(name, "nothing to do", "has no effect here")
 
 
 def _divisor(plan: TrainerPlan, facts: Facts) -> str:

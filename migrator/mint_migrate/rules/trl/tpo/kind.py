@@ -6,14 +6,20 @@ gold answer. Formulas: TRL v1.16.0, `experimental/tpo/tpo_trainer.py`, and its o
 
 from __future__ import annotations
 
-import ast
-
 from mint_migrate.model.pairs_script import RowsScript, TpoScript
 from mint_migrate.model.script import LoopScript
 from mint_migrate.rules.trl.kind import TrainerKind
 from mint_migrate.rules.trl.pairs.answers import evaluation_rows
 from mint_migrate.rules.trl.pairs.names import ROLES
-from mint_migrate.rules.trl.pairs.plan import Facts, choice, loop_fields, number, open_loop
+from mint_migrate.rules.trl.pairs.plan import (
+    Facts,
+    carry,
+    choice,
+    is_zero,
+    loop_fields,
+    number,
+    open_loop,
+)
 from mint_migrate.rules.trl.pairs.rows import known_columns, maximal_length, notice_columns
 from mint_migrate.rules.trl.state import TrainerPlan
 
@@ -45,11 +51,11 @@ def plan_tpo(plan: TrainerPlan) -> TpoScript:
     loss_type = choice(plan, "loss_type", tuple(FORMULAS))
     config.exact("loss_type", f"{plan.names['loss']}()")
     number(plan, "beta")
-    has_gold = not _is_zero(plan, "tpo_alpha")
-    smooths = loss_type in SMOOTHED and not _is_zero(plan, "label_smoothing")
-    _carry(plan, "tpo_alpha", has_gold)
-    _carry(plan, "tpo_l_gamma", loss_type == "tpo-l")
-    _carry(plan, "label_smoothing", smooths)
+    has_gold = not is_zero(plan, "tpo_alpha")
+    smooths = loss_type in SMOOTHED and not is_zero(plan, "label_smoothing")
+    carry(plan, "tpo_alpha", has_gold)
+    carry(plan, "tpo_l_gamma", loss_type == "tpo-l")
+    carry(plan, "label_smoothing", smooths)
     shared, epochs = loop_fields(plan, loop)
     return TpoScript(
         **shared,
@@ -62,22 +68,6 @@ def plan_tpo(plan: TrainerPlan) -> TpoScript:
         formula=FORMULAS[loss_type],
         template_options="chat_template_kwargs" in plan.ledger.facts.text,
     )
-
-
-def _is_zero(plan: TrainerPlan, name: str) -> bool:
-    """Say whether an option is known to be 0."""
-    if plan.config.is_dynamic(name):
-        return False
-    argument = plan.config.arguments.get(name)
-    text = argument.value.literal if argument is not None else plan.config.default(name)
-    return text is None or ast.literal_eval(text) == 0
-
-
-def _carry(plan: TrainerPlan, name: str, used: bool) -> None:
-    if used:
-        number(plan, name)
-    else:
-        plan.config.exact(name, "nothing to do", "has no effect here")
 
 
 def _rows(plan: TrainerPlan, facts: Facts) -> RowsScript:
